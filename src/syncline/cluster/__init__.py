@@ -1,0 +1,1 @@
+"""The herder: which connectors and tasks should run, and who decides."""

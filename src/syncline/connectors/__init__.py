@@ -1,0 +1,1 @@
+"""The connectors Syncline ships; each folder could be somebody else's distribution."""

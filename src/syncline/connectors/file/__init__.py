@@ -1,0 +1,1 @@
+"""Lines of a text file to a topic and back."""

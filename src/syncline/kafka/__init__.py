@@ -1,0 +1,1 @@
+"""The only folder that imports a Kafka client library."""

@@ -1,0 +1,1 @@
+"""Published doubles, builders and suites for people who test against Syncline."""

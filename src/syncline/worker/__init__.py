@@ -1,0 +1,1 @@
+"""One node: the loops of tasks and what surrounds them."""
