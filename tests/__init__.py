@@ -1,0 +1,1 @@
+"""Tests of Syncline; see CONTRIBUTING.md for what each folder holds."""
