@@ -17,17 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import scenarios
-from benchmarks.processes import (
-    ROOT,
-    Worker,
-    embedded_broker,
-    jvm_reason,
-    jvm_worker,
-    rss_mib,
-    syncline_worker,
-)
+from benchmarks.processes import ROOT, jvm_reason, jvm_worker, rss_mib
 from benchmarks.scenarios import Result
 from benchmarks.workload import fill_topic
+from tests.processes import BrokerProgram, WorkerProgram
 
 UNITS = ("rows/s", "steady rows/s", "p50 ms", "p99 ms", "max ms", "ready s", "RSS MiB", "worker CPU s")
 MORE_IS_BETTER = {"rows/s", "steady rows/s"}
@@ -47,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        bootstrap, broker_pid = stack.enter_context(embedded_broker(folder))
+        broker = stack.enter_context(BrokerProgram.at(folder))
+        bootstrap = broker.bootstrap
         seconds = fill_topic(bootstrap, "filled", options.records)
         targets = list(scenarios.databases(options.databases.split(","), folder))
 
@@ -57,14 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.log(result.what, result.who, {k: round(v, 1) for k, v in result.figures.items()})
                 results.append(result)
 
-        def sinks(worker: Worker, opponents: Sequence[scenarios.Opponent], kinds: Sequence[str]) -> None:
+        def sinks(
+            worker: WorkerProgram, opponents: Sequence[scenarios.Opponent], kinds: Sequence[str]
+        ) -> None:
             for target in targets:
                 if target.kind in kinds:
                     for opponent in opponents:
                         run(scenarios.sink, worker, opponent, target, "filled", options.records)
                     run(scenarios.latency, worker, opponents[0], target, bootstrap, options.samples)
 
-        with syncline_worker(folder, bootstrap) as worker:
+        with WorkerProgram.at(folder, bootstrap, offset_flush_interval_ms="10000") as worker:
             run(scenarios.idle, worker, "Syncline")
             sinks(
                 worker,
@@ -77,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reason:
             notes.append(f"JVM worker not measured: {reason}")
         else:
-            with jvm_worker(folder, bootstrap) as worker:
-                run(scenarios.idle, worker, "JVM worker")
+            with jvm_worker(folder, bootstrap) as jvm:
+                run(scenarios.idle, jvm, "JVM worker")
                 sinks(
-                    worker,
+                    jvm,
                     [
                         scenarios.debezium_sink("insert", tuned=False),
                         scenarios.debezium_sink("insert", tuned=True),
@@ -90,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
         notes.append(
             f"broker: {options.records / seconds:,.0f} records/s produced by one client, "
-            f"RSS {rss_mib(broker_pid):.0f} MiB at the end"
+            f"RSS {rss_mib(broker.pid):.0f} MiB at the end"
         )
 
     report(console, results, notes, options.records)

@@ -13,8 +13,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
-from benchmarks.processes import Worker, cpu_seconds, rss_mib
+from benchmarks.processes import cpu_seconds, rss_mib
 from benchmarks.workload import create_topic, end_offset, envelope, rows
+from tests.processes import WorkerProgram
 from tests.servers import Database, wait_for
 
 
@@ -104,7 +105,7 @@ def debezium_sink(mode: str = "insert", *, tuned: bool) -> Opponent:
     return Opponent(f"JVM worker, Debezium, {mode}, {'tuned' if tuned else 'defaults'}", config)
 
 
-def sink(worker: Worker, opponent: Opponent, target: Target, topic: str, records: int) -> Result:
+def sink(worker: WorkerProgram, opponent: Opponent, target: Target, topic: str, records: int) -> Result:
     """Rows a second from the connector's creation to the last row, and without the first tenth."""
     table = f"t{time.monotonic_ns()}"
     name = f"bench-{table}"
@@ -142,7 +143,7 @@ def sink(worker: Worker, opponent: Opponent, target: Target, topic: str, records
     return Result(f"sink into {target.kind}", opponent.label, figures)
 
 
-def source(worker: Worker, target: Target, bootstrap: str, count: int) -> Result:
+def source(worker: WorkerProgram, target: Target, bootstrap: str, count: int) -> Result:
     """Records a second from a full table into an empty topic, incrementing mode, default settings."""
     table = f"s{time.monotonic_ns()}"
     auto = {
@@ -198,7 +199,9 @@ def source(worker: Worker, target: Target, bootstrap: str, count: int) -> Result
     return Result(f"source from {target.kind}", "Syncline, incrementing, defaults", figures)
 
 
-def latency(worker: Worker, opponent: Opponent, target: Target, bootstrap: str, samples: int) -> Result:
+def latency(
+    worker: WorkerProgram, opponent: Opponent, target: Target, bootstrap: str, samples: int
+) -> Result:
     """Milliseconds from before produce until a reader of the table sees the row, one record at a time."""
     table = f"l{time.monotonic_ns()}"
     create_topic(bootstrap, table)
@@ -237,7 +240,7 @@ def latency(worker: Worker, opponent: Opponent, target: Target, bootstrap: str, 
     )
 
 
-def idle(worker: Worker, who: str) -> Result:
+def idle(worker: WorkerProgram, who: str) -> Result:
     """Memory of a worker without connectors, and how long it took to answer."""
     wait_for(worker.answers, "the worker answers")
     return Result("worker, idle", who, {"RSS MiB": rss_mib(worker.pid), "ready s": worker.ready_seconds})
