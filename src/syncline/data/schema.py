@@ -154,9 +154,10 @@ class Schema:
 
     def as_optional(self, optional: bool = True) -> Schema:
         """The same schema with `optional` as given."""
-        return self if self.optional is optional else self._with(optional=optional)
+        return self if self.optional is optional else self.replace(optional=optional)
 
-    def _with(self, **changes: Any) -> Schema:
+    def replace(self, **changes: Any) -> Schema:
+        """The same schema with some of its attributes changed; `fields` as pairs (name, schema)."""
         parts = {
             "optional": self.optional,
             "default": self.default,

@@ -1,0 +1,280 @@
+"""Cast: fields, or the whole key or value, to another primitive type."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from syncline.data import DATE, DECIMAL, TIME, TIMESTAMP, Schema, Type, primitive
+from syncline.data.schema import INTEGER_BITS
+from syncline.errors import ConfigError, DataError
+from syncline.options import Importance, Kind, non_empty, option
+from syncline.transforms.java_dates import format_date
+from syncline.transforms.sides import (
+    R,
+    SidedTransform,
+    both_sides,
+    build,
+    get,
+    java_name,
+    rebuilt,
+    replace_null_option,
+)
+
+_DAY_MS: Final = 86_400_000
+
+_TARGETS: Final[Mapping[str, Type]] = {
+    kind.lower(): kind for kind in Type if kind not in (Type.ARRAY, Type.MAP, Type.STRUCT, Type.BYTES)
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CastConfig:
+    spec: list[str] = option(
+        "spec",
+        "Pairs field:type, or one type for the whole key or value. Types: " + ", ".join(_TARGETS) + ".",
+        kind=Kind.LIST,
+        importance=Importance.HIGH,
+        check=non_empty,
+    )
+    replace_null: bool = replace_null_option()
+
+
+@both_sides("Cast")
+class Cast(SidedTransform[R, CastConfig]):
+    """Numbers are cut to the target's width as Java casts do; text must parse."""
+
+    settings = CastConfig
+    purpose = "cast types"
+
+    def check(self) -> None:
+        self._fields, self._whole = _parse_spec(self.config.spec)
+
+    def apply(self, record: R) -> R | None:
+        if self._whole is None:
+            return self.apply_to_fields(record)
+        schema, value = self.side.schema(record), self.side.value(record)
+        if value is None and schema is None:
+            return record
+        if schema is None:
+            return self.side.changed(record, None, self._cast(None, value, self._whole))
+        if value is None:
+            return record
+        changed = self.schema_for(schema, self._whole_schema)
+        return self.side.changed(record, changed, self._cast(schema, value, self._whole))
+
+    def _whole_schema(self, schema: Schema) -> Schema:
+        assert self._whole is not None
+        return self._cast_schema(schema, self._whole)
+
+    def with_schema(self, record: R, schema: Schema, value: Any) -> tuple[Schema | None, Any]:
+        changed = self.schema_for(schema, self._changed)
+        values = {}
+        for field in schema.fields:
+            found = get(schema, value, field.name, replace_null=self.config.replace_null)
+            target = self._fields.get(field.name)
+            values[field.name] = found if target is None else self._cast(field.schema, found, target)
+        return changed, build(changed, values)
+
+    def _changed(self, schema: Schema) -> Schema:
+        fields = []
+        for field in schema.fields:
+            target = self._fields.get(field.name)
+            fields.append(
+                (field.name, field.schema if target is None else self._cast_schema(field.schema, target))
+            )
+        return rebuilt(schema, fields, optional=schema.optional, default=None)
+
+    def _cast_schema(self, schema: Schema, target: Type) -> Schema:
+        default = None if schema.default is None else self._cast(schema, schema.default, target)
+        return primitive(target, optional=schema.optional, default=default)
+
+    def without_schema(self, record: R, value: Any) -> Any:
+        changed = dict(value)
+        for name, target in self._fields.items():
+            changed[name] = self._cast(None, value.get(name), target)
+        return changed
+
+    def _cast(self, schema: Schema | None, value: Any, target: Type) -> Any:
+        if value is None:
+            return None
+        if schema is None:
+            if isinstance(value, Decimal):
+                raise DataError("Cast does not support casting java.math.BigDecimal without a schema")
+            if not isinstance(value, bool | int | float | str | bytes):
+                raise DataError(f"Cast does not support casting values of type {java_name(value)}")
+        try:
+            return _CASTS[target](schema, value)
+        except (ValueError, OverflowError) as exc:
+            raise DataError(f"Value ({value}) was out of range for requested data type") from exc
+
+
+def _parse_spec(spec: list[str]) -> tuple[dict[str, Type], Type | None]:
+    fields: dict[str, Type] = {}
+    whole: Type | None = None
+    for entry in spec:
+        name, colon, kind = entry.rpartition(":")
+        target = _TARGETS.get(kind.strip().lower())
+        if target is None or (colon and ":" in name):
+            raise ConfigError(
+                {"spec": [f"Invalid type found in casting spec: {kind.strip() if target is None else entry}"]}
+            )
+        if colon:
+            fields[name.strip()] = target
+        else:
+            whole = target
+    if whole is not None and len(spec) > 1:
+        raise ConfigError(
+            {
+                "spec": [
+                    "Cast transformations that specify a type to cast the entire value to "
+                    "may only specify a single cast in their spec"
+                ]
+            }
+        )
+    if not fields and whole is None:
+        raise ConfigError({"spec": ["Must specify at least one field to cast."]})
+    return fields, whole
+
+
+def _number(schema: Schema | None, value: Any) -> int | float | Decimal:
+    """The number a value stands for before it is cut to its target; text must parse as that target."""
+    if isinstance(value, bytes):
+        raise DataError("Cast does not support casting bytes to a number")
+    if isinstance(value, bool | int | float | Decimal):
+        return value
+    raise DataError(f"Cast does not support casting values of type {java_name(value)}")
+
+
+def _integer(kind: Type) -> Callable[[Schema | None, Any], int]:
+    bits = INTEGER_BITS[kind]
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def cast(schema: Schema | None, value: Any) -> int:
+        if isinstance(value, str):
+            number = int(value) if value.strip() == value and "_" not in value else int("x")
+            if not low <= number <= high:
+                raise ValueError(value)
+            return number
+        return wrap(truncate(_number(schema, value), 64 if bits == 64 else 32), bits)
+
+    return cast
+
+
+def truncate(number: float | Decimal, bits: int) -> int:
+    """A Java cast from a floating number to an integer of so many bits: towards zero, ends held."""
+    if isinstance(number, float):
+        if math.isnan(number):
+            return 0
+        if math.isinf(number) or abs(number) >= 2 ** (bits - 1):
+            return (1 << bits - 1) - 1 if number > 0 else -(1 << bits - 1)
+    return int(number)
+
+
+def wrap(number: int, bits: int) -> int:
+    """The low `bits` bits of a number, as a signed one."""
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if number >= 1 << bits - 1 else number
+
+
+def _boolean(schema: Schema | None, value: Any) -> bool:
+    if isinstance(value, str):
+        return value.lower() == "true"
+    if isinstance(value, bool):
+        return value
+    return truncate(_number(schema, value), 64) != 0
+
+
+def _float(schema: Schema | None, value: Any) -> float:
+    if isinstance(value, str):
+        return float(value)
+    return float(_number(schema, value))
+
+
+def _float32(schema: Schema | None, value: Any) -> float:
+    return to_float32(_float(schema, value))
+
+
+def to_float32(number: float) -> float:
+    """The nearest number that four bytes can hold; infinity beyond their range."""
+    import struct
+
+    try:
+        nearest: float = struct.unpack(">f", struct.pack(">f", number))[0]
+    except OverflowError:
+        return math.copysign(math.inf, number)
+    return nearest
+
+
+def _string(schema: Schema | None, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if schema is not None and schema.name == DECIMAL:
+        return str(value)
+    if schema is not None and schema.name in _DATE_TEXT:
+        return _DATE_TEXT[schema.name](int(value))
+    if isinstance(value, float):
+        return java_double(value, single=schema is not None and schema.type is Type.FLOAT32)
+    return str(value)
+
+
+def _moment_text(milliseconds: int) -> str:
+    if milliseconds < _DAY_MS:
+        return format_date(milliseconds, "HH:mm:ss.SSS'Z'")
+    if milliseconds % _DAY_MS == 0:
+        return format_date(milliseconds, "yyyy-MM-dd")
+    return format_date(milliseconds, "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
+
+
+_DATE_TEXT: Final[Mapping[str | None, Callable[[int], str]]] = {
+    DATE: lambda days: _moment_text(days * _DAY_MS),
+    TIME: _moment_text,
+    TIMESTAMP: _moment_text,
+}
+
+
+def java_double(number: float, *, single: bool = False) -> str:
+    """A floating number as Java prints it: 1.0, 1.0E10, 1.0E-5, NaN, Infinity."""
+    if math.isnan(number):
+        return "NaN"
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    text = _shortest_single(number) if single else repr(number)
+    sign, digits, exponent = Decimal(text).as_tuple()
+    assert isinstance(exponent, int)
+    plain = "".join(map(str, digits)).rstrip("0") or "0"
+    point = len(digits) + exponent
+    head = "-" if sign or math.copysign(1, number) < 0 else ""
+    if plain == "0":
+        return f"{head}0.0"
+    if -3 < point <= 7:
+        if point <= 0:
+            return f"{head}0.{'0' * -point}{plain}"
+        padded = plain.ljust(point, "0")
+        return f"{head}{padded[:point]}.{padded[point:] or '0'}"
+    return f"{head}{plain[0]}.{plain[1:] or '0'}E{point - 1}"
+
+
+def _shortest_single(number: float) -> str:
+    for digits in range(1, 10):
+        text = f"{number:.{digits}g}"
+        if to_float32(float(text)) == number:
+            return text
+    return repr(number)
+
+
+_CASTS: Final[Mapping[Type, Callable[[Schema | None, Any], Any]]] = {
+    **{kind: _integer(kind) for kind in INTEGER_BITS},
+    Type.FLOAT32: _float32,
+    Type.FLOAT64: _float,
+    Type.BOOLEAN: _boolean,
+    Type.STRING: _string,
+}
