@@ -1,0 +1,271 @@
+"""The broker: wires logs, topics and groups together, listens, and keeps the data folder to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import uuid4
+
+from syncline.broker.configs import Settings
+from syncline.broker.errors import BrokerError
+from syncline.broker.groups import Groups
+from syncline.broker.handlers import APIS
+from syncline.broker.log import PartitionLog
+from syncline.broker.offsets import Offsets
+from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
+from syncline.broker.transactions import Transactions
+from syncline.broker.wire import Connection
+
+log = logging.getLogger(__name__)
+
+FORMAT: Final = 1
+"""Of the data folder; a folder of a later format is refused."""
+NODE_ID: Final = 1
+PRODUCER_ID_BLOCK: Final = 1000
+"""Ids reserved with one record, so that a restart never hands one out twice."""
+
+
+class Broker:
+    """One node, for development and tests.
+
+    `path` holds the data and is created if missing; `port` 0 takes a free one. `settings` are Kafka's
+    `server.properties` keys (see `syncline.broker.configs`). Use as an async context manager; BrokerError
+    says in one sentence why it cannot start.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = Path(path)
+        self.host = host
+        self.port = port
+        self.settings = Settings(settings)
+        self.connections: set[Connection] = set()
+        self.cluster_id = ""
+        self._lock: int | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._next_producer_id = 0
+        self._reserved_producer_ids = 0
+        self._metadata: PartitionLog
+        self.topics: Topics
+        self.groups: Groups
+        self.offsets: Offsets
+        self.transactions: Transactions
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What clients put into `bootstrap.servers`."""
+        return f"{self.advertised_host}:{self.port}"
+
+    @property
+    def advertised_host(self) -> str:
+        """The host clients are told to connect to."""
+        return "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Recover the data and listen; returns when clients can connect."""
+        self._take_folder()
+        try:
+            self._recover()
+            await self._listen()
+        except BaseException:
+            self._release_folder()
+            raise
+        self._tasks.append(asyncio.get_running_loop().create_task(self._keep_house()))
+        log.warning(
+            "Syncline broker: single node, for development and tests; listening on %s", self.bootstrap_servers
+        )
+
+    async def stop(self) -> None:
+        """Close connections, make everything durable, give the folder back."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        for connection in list(self.connections):
+            connection.close()
+        self.groups.close()
+        self.topics.checkpoint()
+        for partition in self.topics.logs():
+            partition.close()
+        self._metadata.close()
+        self._release_folder()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _take_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as exc:
+            raise BrokerError(f"the data folder {self.folder} cannot be used: {exc.strerror}") from exc
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(self._lock)
+            self._lock = None
+            raise BrokerError(f"the data folder {self.folder} is in use by another broker") from exc
+        marker = self.folder / "meta.properties"
+        if marker.exists():
+            facts = dict(line.split("=", 1) for line in marker.read_text().splitlines() if "=" in line)
+            if int(facts.get("version", "0")) > FORMAT:
+                self._release_folder()
+                raise BrokerError(
+                    f"the data folder {self.folder} was written by a newer version of Syncline "
+                    f"(format {facts['version']}, this one knows {FORMAT})"
+                )
+            self.cluster_id = facts["cluster.id"]
+        else:
+            self.cluster_id = uuid4().hex[:22]
+            marker.write_text(f"version={FORMAT}\ncluster.id={self.cluster_id}\nnode.id={NODE_ID}\n")
+
+    def _release_folder(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _recover(self) -> None:
+        began = time.monotonic()
+        self._metadata = PartitionLog(self.folder / f"{METADATA_TOPIC}-0", sync=True)
+        topics: dict[str, Mapping[str, Any]] = {}
+        for record in self._metadata.records():
+            kind, _, name = (record.key or b"").decode().partition(":")
+            if kind == "topic" and record.value is None:
+                topics.pop(name, None)
+            elif kind == "topic":
+                topics[name] = json.loads(record.value or b"{}")
+            elif kind == "producer-ids":
+                self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
+        self.topics = Topics(self.folder, self.settings, self._metadata)
+        self.topics.replay(topics)
+        if self.topics.get(OFFSETS_TOPIC) is None:
+            self.topics.create(OFFSETS_TOPIC, 1, {"cleanup.policy": "compact", "segment.bytes": "104857600"})
+        self.offsets = Offsets(self.topics.partition(OFFSETS_TOPIC, 0))
+        self.groups = Groups(self.settings, self.offsets)
+        self.transactions = Transactions(self)
+        log.info("recovered %d topic(s) in %.3f s", len(topics), time.monotonic() - began)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        limit = self.settings.number("socket.request.max.bytes")
+        try:
+            self._server = await loop.create_server(
+                lambda: Connection(self, APIS, limit), self.host or None, self.port, backlog=512
+            )
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            raise BrokerError(f"cannot listen on {self.host or '*'}:{self.port}: {reason}") from exc
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _keep_house(self) -> None:
+        """Flush, roll and expire in the background."""
+        interval = self.settings.number("flush.interval.ms") / 1000
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                self.transactions.abort_expired()
+                if self.settings.text("flush") == "interval":
+                    for partition in [p for p in self.topics.logs() if p.dirty]:
+                        await asyncio.to_thread(partition.flush)
+            except OSError:
+                log.exception("housekeeping failed; it is tried again")
+
+    # -- what handlers need -------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def new_producer_id(self) -> int:
+        """An id that was never handed out before."""
+        if self._next_producer_id >= self._reserved_producer_ids:
+            self._reserved_producer_ids = self._next_producer_id + PRODUCER_ID_BLOCK
+            self._metadata.append_records(
+                [(b"producer-ids:", str(self._reserved_producer_ids).encode())], self.now_ms()
+            )
+        self._next_producer_id += 1
+        return self._next_producer_id - 1
+
+    def api_versions(self) -> dict[str, Any]:
+        """The body of an ApiVersions answer."""
+        return {
+            "api_keys": [
+                {
+                    "api_key": api.key,
+                    "min_version": api.lowest if api.advertised_lowest is None else api.advertised_lowest,
+                    "max_version": api.highest,
+                }
+                for api in sorted(APIS.values(), key=lambda api: api.key)
+            ],
+            "finalized_features_epoch": -1,
+        }
+
+
+class BrokerThread:
+    """A broker on a thread of its own, for tests; a context manager."""
+
+    def __init__(self, path: Path | str, port: int = 0, settings: Mapping[str, str] | None = None) -> None:
+        self.broker = Broker(path, port, settings=settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.broker.bootstrap_servers
+
+    def start(self) -> None:
+        """Returns when clients can connect; BrokerError otherwise."""
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.broker.start(), self._loop).result(60)
+        except BaseException:
+            self._end()
+            raise
+
+    def stop(self) -> None:
+        """Returns when everything is durable and closed."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self.broker.stop(), self._loop).result(60)
+        self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,200 @@
+"""Topic and broker settings: Kafka's names, types and defaults (Kafka 4.1 documentation, "Topic configs")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from syncline.broker.errors import INVALID_CONFIG, KafkaError
+
+INT_MAX: Final = 2**31 - 1
+LONG_MAX: Final = 2**63 - 1
+
+
+class ConfigType(IntEnum):
+    """Types as DescribeConfigs numbers them."""
+
+    BOOLEAN = 1
+    STRING = 2
+    INT = 3
+    LONG = 5
+    DOUBLE = 6
+    LIST = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting."""
+
+    name: str
+    kind: ConfigType
+    default: str
+    check: Callable[[str], bool] = lambda text: True
+    synonym: str | None = None
+    """The broker's setting a topic inherits from."""
+
+    def validate(self, text: str) -> None:
+        """KafkaError when `text` is no value of this setting."""
+        try:
+            if self.kind is ConfigType.BOOLEAN and text not in ("true", "false"):
+                raise ValueError("expected true or false")
+            if self.kind in (ConfigType.INT, ConfigType.LONG):
+                int(text)
+            if self.kind is ConfigType.DOUBLE:
+                float(text)
+            if not self.check(text):
+                raise ValueError("value out of range")
+        except ValueError as exc:
+            raise KafkaError(
+                INVALID_CONFIG, f"Invalid value {text} for configuration {self.name}: {exc}"
+            ) from exc
+
+
+def _at_least(low: float) -> Callable[[str], bool]:
+    return lambda text: float(text) >= low
+
+
+def _one_of(*allowed: str) -> Callable[[str], bool]:
+    return lambda text: text in allowed
+
+
+def _policies(text: str) -> bool:
+    return all(part.strip() in ("compact", "delete") for part in text.split(",") if part.strip())
+
+
+def _setting(
+    name: str,
+    kind: ConfigType,
+    default: object,
+    check: Callable[[str], bool] = lambda text: True,
+    synonym: str | None = None,
+) -> Setting:
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return Setting(name, kind, text, check, synonym)
+
+
+_B, _S, _I, _L, _D, _LIST = (
+    ConfigType.BOOLEAN,
+    ConfigType.STRING,
+    ConfigType.INT,
+    ConfigType.LONG,
+    ConfigType.DOUBLE,
+    ConfigType.LIST,
+)
+
+TOPIC: Final[Mapping[str, Setting]] = {
+    setting.name: setting
+    for setting in (
+        _setting("cleanup.policy", _LIST, "delete", _policies, "log.cleanup.policy"),
+        _setting(
+            "compression.type",
+            _S,
+            "producer",
+            _one_of("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
+            "compression.type",
+        ),
+        _setting("compression.gzip.level", _I, -1),
+        _setting("compression.lz4.level", _I, 9),
+        _setting("compression.zstd.level", _I, 3),
+        _setting("delete.retention.ms", _L, 86_400_000, _at_least(0), "log.cleaner.delete.retention.ms"),
+        _setting("file.delete.delay.ms", _L, 60_000, _at_least(0)),
+        _setting("flush.messages", _L, LONG_MAX, _at_least(1), "log.flush.interval.messages"),
+        _setting("flush.ms", _L, LONG_MAX, _at_least(0), "log.flush.interval.ms"),
+        _setting("follower.replication.throttled.replicas", _LIST, ""),
+        _setting("index.interval.bytes", _I, 4096, _at_least(0)),
+        _setting("leader.replication.throttled.replicas", _LIST, ""),
+        _setting("local.retention.bytes", _L, -2, _at_least(-2)),
+        _setting("local.retention.ms", _L, -2, _at_least(-2)),
+        _setting("max.compaction.lag.ms", _L, LONG_MAX, _at_least(1), "log.cleaner.max.compaction.lag.ms"),
+        _setting("max.message.bytes", _I, 1_048_588, _at_least(0), "message.max.bytes"),
+        _setting("message.timestamp.after.max.ms", _L, 3_600_000, _at_least(0)),
+        _setting("message.timestamp.before.max.ms", _L, LONG_MAX, _at_least(0)),
+        _setting(
+            "message.timestamp.type",
+            _S,
+            "CreateTime",
+            _one_of("CreateTime", "LogAppendTime"),
+            "log.message.timestamp.type",
+        ),
+        _setting("min.cleanable.dirty.ratio", _D, 0.5, lambda text: 0 <= float(text) <= 1),
+        _setting("min.compaction.lag.ms", _L, 0, _at_least(0), "log.cleaner.min.compaction.lag.ms"),
+        _setting("min.insync.replicas", _I, 1, _at_least(1), "min.insync.replicas"),
+        _setting("preallocate", _B, False),
+        _setting("remote.log.copy.disable", _B, False),
+        _setting("remote.log.delete.on.disable", _B, False),
+        _setting("remote.storage.enable", _B, False),
+        _setting("retention.bytes", _L, -1, _at_least(-1), "log.retention.bytes"),
+        _setting("retention.ms", _L, 604_800_000, _at_least(-1), "log.retention.ms"),
+        _setting("segment.bytes", _I, 1_073_741_824, _at_least(14), "log.segment.bytes"),
+        _setting("segment.index.bytes", _I, 10_485_760, _at_least(4)),
+        _setting("segment.jitter.ms", _L, 0, _at_least(0)),
+        _setting("segment.ms", _L, 604_800_000, _at_least(1), "log.roll.ms"),
+        _setting("unclean.leader.election.enable", _B, False),
+    )
+}
+
+BROKER: Final[Mapping[str, Setting]] = {
+    setting.name: setting
+    for setting in (
+        _setting("auto.create.topics.enable", _B, True),
+        _setting("num.partitions", _I, 1, _at_least(1)),
+        _setting("default.replication.factor", _I, 1, _at_least(1)),
+        _setting("message.max.bytes", _I, 1_048_588, _at_least(0)),
+        _setting("socket.request.max.bytes", _I, 104_857_600, _at_least(1)),
+        _setting("log.segment.bytes", _I, 1_073_741_824, _at_least(14)),
+        _setting("log.cleanup.policy", _LIST, "delete", _policies),
+        _setting("log.retention.ms", _L, 604_800_000, _at_least(-1)),
+        _setting("log.retention.bytes", _L, -1, _at_least(-1)),
+        _setting("log.message.timestamp.type", _S, "CreateTime", _one_of("CreateTime", "LogAppendTime")),
+        # Kafka waits 3 s for more members; on one machine that only makes the first poll slow.
+        _setting("group.initial.rebalance.delay.ms", _I, 0, _at_least(0)),
+        _setting("group.min.session.timeout.ms", _I, 6_000, _at_least(1)),
+        _setting("group.max.session.timeout.ms", _I, 1_800_000, _at_least(1)),
+        _setting("group.max.size", _I, INT_MAX, _at_least(1)),
+        _setting("offsets.retention.minutes", _I, 10_080, _at_least(1)),
+        _setting("offset.metadata.max.bytes", _I, 4_096, _at_least(0)),
+        _setting("transaction.max.timeout.ms", _I, 900_000, _at_least(1)),
+        _setting("producer.id.expiration.ms", _I, 86_400_000, _at_least(1)),
+        _setting("flush", _S, "interval", _one_of("never", "interval", "always")),
+        _setting("flush.interval.ms", _I, 1_000, _at_least(1)),
+        _setting("min.insync.replicas", _I, 1, _at_least(1)),
+        _setting("compression.type", _S, "producer"),
+    )
+}
+
+
+def check_topic_configs(configs: Mapping[str, str]) -> None:
+    """KafkaError for a name Kafka does not know and for a bad value."""
+    for name, value in configs.items():
+        setting = TOPIC.get(name)
+        if setting is None:
+            raise KafkaError(INVALID_CONFIG, f"Unknown topic config name: {name}")
+        setting.validate(value)
+
+
+class Settings:
+    """Settings of the broker: what was given, over the defaults."""
+
+    def __init__(self, given: Mapping[str, str] | None = None) -> None:
+        self.given = dict(given or {})
+        self.unknown = sorted(name for name in self.given if name not in BROKER)
+        for name, value in self.given.items():
+            if name in BROKER:
+                BROKER[name].validate(value)
+
+    def text(self, name: str) -> str:
+        return self.given.get(name, BROKER[name].default)
+
+    def number(self, name: str) -> int:
+        return int(self.text(name))
+
+    def flag(self, name: str) -> bool:
+        return self.text(name) == "true"
+
+    def topic_default(self, setting: Setting) -> str:
+        """What a topic without a value of its own gets."""
+        if setting.synonym is not None and setting.synonym in self.given:
+            return self.given[setting.synonym]
+        return setting.default

@@ -1,0 +1,103 @@
+"""ApiVersions, Metadata, DescribeCluster: what is here and how to talk to it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from syncline.broker.errors import (
+    INVALID_TOPIC_EXCEPTION,
+    NONE,
+    UNKNOWN_TOPIC_ID,
+    UNKNOWN_TOPIC_OR_PARTITION,
+    KafkaError,
+)
+from syncline.broker.topics import Topic
+from syncline.broker.wire import Answer, Api, Context
+
+NODE_ID = 1
+NO_AUTHORIZED_OPERATIONS = -2147483648
+
+
+def api_versions(broker: Any, request: Any, context: Context) -> Answer:
+    return {"error_code": NONE, **broker.api_versions()}
+
+
+def metadata(broker: Any, request: Any, context: Context) -> Answer:
+    asked = request.topics
+    if asked is None or (not asked and context.api_version == 0):
+        topics = [_described(topic) for topic in broker.topics]
+    else:
+        may_create = getattr(request, "allow_auto_topic_creation", True)
+        topics = [_one(broker, wanted, may_create) for wanted in asked]
+    return {
+        "brokers": [{"node_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "rack": None}],
+        "cluster_id": broker.cluster_id,
+        "controller_id": NODE_ID,
+        "topics": topics,
+        "cluster_authorized_operations": NO_AUTHORIZED_OPERATIONS,
+    }
+
+
+def _one(broker: Any, wanted: Any, may_create: bool) -> dict[str, Any]:
+    topic_id = getattr(wanted, "topic_id", None)
+    if wanted.name is None:
+        topic = broker.topics.by_id(topic_id) if topic_id else None
+        if topic is None:
+            return {"error_code": UNKNOWN_TOPIC_ID, "name": None, "topic_id": topic_id, "partitions": []}
+        return _described(topic)
+    topic = broker.topics.get(wanted.name)
+    if topic is not None:
+        return _described(topic)
+    code = UNKNOWN_TOPIC_OR_PARTITION
+    if may_create and broker.settings.flag("auto.create.topics.enable"):
+        try:
+            return _described(broker.topics.create(wanted.name, broker.settings.number("num.partitions"), {}))
+        except KafkaError as exc:
+            code = exc.code
+    elif not wanted.name:
+        code = INVALID_TOPIC_EXCEPTION
+    return {"error_code": code, "name": wanted.name, "topic_id": UUID(int=0), "partitions": []}
+
+
+def _described(topic: Topic) -> dict[str, Any]:
+    return {
+        "error_code": NONE,
+        "name": topic.name,
+        "topic_id": topic.id,
+        "is_internal": topic.internal,
+        "partitions": [
+            {
+                "error_code": NONE,
+                "partition_index": number,
+                "leader_id": NODE_ID,
+                "leader_epoch": 0,
+                "replica_nodes": [NODE_ID],
+                "isr_nodes": [NODE_ID],
+                "offline_replicas": [],
+            }
+            for number in range(len(topic.partitions))
+        ],
+        "topic_authorized_operations": NO_AUTHORIZED_OPERATIONS,
+    }
+
+
+def describe_cluster(broker: Any, request: Any, context: Context) -> Answer:
+    return {
+        "error_code": NONE,
+        "error_message": None,
+        "endpoint_type": 1,
+        "cluster_id": broker.cluster_id,
+        "controller_id": NODE_ID,
+        "brokers": [
+            {"broker_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "rack": None}
+        ],
+        "cluster_authorized_operations": NO_AUTHORIZED_OPERATIONS,
+    }
+
+
+APIS = (
+    Api(18, 0, 4, api_versions),
+    Api(3, 0, 12, metadata),
+    Api(60, 0, 1, describe_cluster),
+)

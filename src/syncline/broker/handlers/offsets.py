@@ -1,0 +1,94 @@
+"""ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where a partition begins and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncline.broker.errors import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_LEADER_EPOCH, KafkaError
+from syncline.broker.log import LEADER_EPOCH
+from syncline.broker.wire import Answer, Api, Context
+
+LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
+READ_COMMITTED = 1
+
+
+def list_offsets(broker: Any, request: Any, context: Context) -> Answer:
+    committed = getattr(request, "isolation_level", 0) == READ_COMMITTED
+    return {
+        "topics": [
+            {
+                "name": topic.name,
+                "partitions": [_one(broker, topic.name, part, committed) for part in topic.partitions],
+            }
+            for topic in request.topics
+        ]
+    }
+
+
+def _one(broker: Any, topic: str, part: Any, committed: bool) -> dict[str, Any]:
+    answer = {"partition_index": part.partition_index, "error_code": NONE, "timestamp": -1, "offset": -1}
+    try:
+        log = broker.topics.partition(topic, part.partition_index)
+    except KafkaError as exc:
+        return {**answer, "error_code": exc.code, "leader_epoch": -1}
+    answer["leader_epoch"] = LEADER_EPOCH
+    if part.timestamp == LATEST:
+        answer["offset"] = log.last_stable_offset if committed else log.end_offset
+    elif part.timestamp in (EARLIEST, EARLIEST_LOCAL):
+        answer["offset"] = log.start_offset
+    elif part.timestamp != LATEST_TIERED:
+        found = log.newest_time() if part.timestamp == MAX_TIMESTAMP else log.find_time(part.timestamp)
+        if found is not None:
+            answer["offset"], answer["timestamp"] = found
+    return answer
+
+
+def offset_for_leader_epoch(broker: Any, request: Any, context: Context) -> Answer:
+    topics = []
+    for topic in request.topics:
+        parts = []
+        for part in topic.partitions:
+            answer: dict[str, Any] = {
+                "partition": part.partition,
+                "error_code": NONE,
+                "leader_epoch": -1,
+                "end_offset": -1,
+            }
+            try:
+                log = broker.topics.partition(topic.topic, part.partition)
+                if part.leader_epoch > LEADER_EPOCH:
+                    raise KafkaError(UNKNOWN_LEADER_EPOCH)
+                answer.update(leader_epoch=LEADER_EPOCH, end_offset=log.end_offset)
+            except KafkaError as exc:
+                answer["error_code"] = exc.code
+            parts.append(answer)
+        topics.append({"topic": topic.topic, "partitions": parts})
+    return {"topics": topics}
+
+
+def delete_records(broker: Any, request: Any, context: Context) -> Answer:
+    topics = []
+    for topic in request.topics:
+        parts = []
+        for part in topic.partitions:
+            answer = {"partition_index": part.partition_index, "error_code": NONE, "low_watermark": -1}
+            try:
+                log = broker.topics.partition(topic.name, part.partition_index)
+                offset = log.end_offset if part.offset == -1 else part.offset
+                if not 0 <= offset <= log.end_offset:
+                    raise KafkaError(OFFSET_OUT_OF_RANGE)
+                log.delete_before(offset)
+                answer["low_watermark"] = log.start_offset
+            except KafkaError as exc:
+                answer["error_code"] = exc.code
+            parts.append(answer)
+        topics.append({"name": topic.name, "partitions": parts})
+    broker.topics.checkpoint()
+    return {"topics": topics}
+
+
+APIS = (
+    Api(2, 1, 9, list_offsets),
+    Api(23, 2, 4, offset_for_leader_epoch),
+    Api(21, 0, 2, delete_records),
+)

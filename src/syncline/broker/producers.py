@@ -1,0 +1,188 @@
+"""What one partition knows of its idempotent and transactional producers.
+
+A batch is new, a duplicate, or out of order (KIP-98, KIP-360); open transactions hold back the last stable
+offset, and aborted ones are listed for readers. State is rebuilt from the log and from snapshots beside it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from crc32c import crc32c
+
+from syncline.broker.errors import INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError
+from syncline.broker.records import ABORT, NO_PRODUCER, Batch
+
+REMEMBERED: Final = 5
+"""Batches per producer in which a duplicate is recognised; clients have at most five in flight."""
+_ENTRY: Final = struct.Struct(">qhiqiqiq")
+
+
+class Written(NamedTuple):
+    """One batch a producer wrote."""
+
+    first_sequence: int
+    last_sequence: int
+    base_offset: int
+    last_offset: int
+    timestamp: int
+
+
+class Aborted(NamedTuple):
+    """A transaction whose records readers must skip."""
+
+    producer_id: int
+    first_offset: int
+    last_offset: int
+    """Of its marker."""
+    stable_offset: int
+    """Last stable offset when it was aborted."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One producer."""
+
+    epoch: int
+    written: deque[Written] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    open_since: int | None = None
+    """First offset of its open transaction."""
+    coordinator_epoch: int = -1
+    last_timestamp: int = -1
+
+    @property
+    def last_sequence(self) -> int:
+        return self.written[-1].last_sequence if self.written else -1
+
+
+class Producers:
+    """The producers of one partition."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.aborted: list[Aborted] = []
+
+    def check(self, batch: Batch) -> Written | None:
+        """The earlier batch that `batch` repeats, or None when it is new.
+
+        Raises KafkaError when its epoch is old or its sequence leaves a gap.
+        """
+        entry = self.entries.get(batch.producer_id)
+        if batch.producer_id == NO_PRODUCER or entry is None:
+            return None
+        if batch.producer_epoch < entry.epoch:
+            raise KafkaError(
+                INVALID_PRODUCER_EPOCH,
+                f"producer {batch.producer_id} has epoch {entry.epoch}, the batch {batch.producer_epoch}",
+            )
+        if batch.base_sequence < 0:
+            return None
+        if batch.producer_epoch > entry.epoch:
+            if batch.base_sequence != 0:
+                raise _out_of_order(batch, 0)
+            return None
+        for known in entry.written:
+            if (known.first_sequence, known.last_sequence) == (batch.base_sequence, batch.last_sequence):
+                return known
+        expected = (entry.last_sequence + 1) & 0x7FFFFFFF
+        if entry.written and batch.base_sequence != expected:
+            raise _out_of_order(batch, expected)
+        return None
+
+    def absorb(self, batch: Batch, base_offset: int) -> None:
+        """Take note of a batch that was appended at `base_offset`."""
+        if batch.producer_id == NO_PRODUCER or batch.control:
+            return
+        entry = self.entries.get(batch.producer_id)
+        if entry is None or entry.epoch != batch.producer_epoch:
+            open_since = entry.open_since if entry is not None else None
+            entry = self.entries[batch.producer_id] = Entry(batch.producer_epoch, open_since=open_since)
+        last_offset = base_offset + batch.last_delta
+        entry.last_timestamp = batch.max_timestamp
+        if batch.base_sequence >= 0:
+            entry.written.append(
+                Written(
+                    batch.base_sequence, batch.last_sequence, base_offset, last_offset, batch.max_timestamp
+                )
+            )
+        if batch.transactional and entry.open_since is None:
+            entry.open_since = base_offset
+
+    def end(self, producer_id: int, epoch: int, kind: int, marker_offset: int) -> Aborted | None:
+        """Take note of a marker; the aborted range if there was one to abort."""
+        entry = self.entries.setdefault(producer_id, Entry(epoch))
+        if epoch > entry.epoch:
+            entry.epoch = epoch
+            entry.written.clear()
+        first, entry.open_since = entry.open_since, None
+        if kind != ABORT or first is None:
+            return None
+        stable = self.first_open()
+        found = Aborted(producer_id, first, marker_offset, marker_offset if stable is None else stable)
+        self.aborted.append(found)
+        return found
+
+    def first_open(self) -> int | None:
+        """The first offset of the oldest open transaction."""
+        return min((e.open_since for e in self.entries.values() if e.open_since is not None), default=None)
+
+    def aborted_between(self, first: int, end: int) -> Iterator[Aborted]:
+        """Aborted transactions with records in first..end (end not included)."""
+        return (a for a in self.aborted if a.last_offset >= first and a.first_offset < end)
+
+    def expire(self, before_ms: int) -> None:
+        """Forget producers that wrote nothing since `before_ms` and have no transaction open."""
+        old = [
+            producer
+            for producer, entry in self.entries.items()
+            if entry.open_since is None and entry.last_timestamp < before_ms
+        ]
+        for producer in old:
+            del self.entries[producer]
+
+    def snapshot(self) -> bytes:
+        """The state in Kafka's snapshot format, version 1."""
+        body = struct.pack(">i", len(self.entries)) + b"".join(
+            _ENTRY.pack(
+                producer,
+                entry.epoch,
+                entry.last_sequence,
+                entry.written[-1].last_offset if entry.written else -1,
+                (entry.written[-1].last_offset - entry.written[-1].base_offset) if entry.written else 0,
+                entry.last_timestamp,
+                entry.coordinator_epoch,
+                -1 if entry.open_since is None else entry.open_since,
+            )
+            for producer, entry in self.entries.items()
+        )
+        return struct.pack(">hI", 1, crc32c(body)) + body
+
+    def restore(self, content: bytes) -> bool:
+        """Take a snapshot; False, and nothing taken, when it is damaged."""
+        if len(content) < 10:
+            return False
+        version, crc = struct.unpack_from(">hI", content)
+        body = content[6:]
+        (count,) = struct.unpack_from(">i", body)
+        if version != 1 or crc32c(body) != crc or len(body) != 4 + count * _ENTRY.size:
+            return False
+        for producer, epoch, sequence, last, delta, stamp, coordinator, first in _ENTRY.iter_unpack(body[4:]):
+            entry = Entry(epoch, coordinator_epoch=coordinator, last_timestamp=stamp)
+            if last >= 0 and sequence >= 0:
+                entry.written.append(
+                    Written(sequence - delta & 0x7FFFFFFF, sequence, last - delta, last, stamp)
+                )
+            entry.open_since = None if first < 0 else first
+            self.entries[producer] = entry
+        return True
+
+
+def _out_of_order(batch: Batch, expected: int) -> KafkaError:
+    return KafkaError(
+        OUT_OF_ORDER_SEQUENCE_NUMBER,
+        f"producer {batch.producer_id} sent sequence {batch.base_sequence}, expected {expected}",
+    )

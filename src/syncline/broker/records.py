@@ -1,0 +1,282 @@
+"""Record batches, format version 2: the only module that looks inside one.
+
+Elsewhere a batch is opaque bytes with a header, so compression is never undone and the client's checksum
+stays end to end.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import cramjam
+from crc32c import crc32c
+
+from syncline.broker.errors import CORRUPT_MESSAGE, INVALID_RECORD, KafkaError
+
+HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+HEADER_SIZE: Final = HEADER.size
+"""61 bytes; base offset and length are the first 12."""
+CRC_FROM: Final = 21
+"""The checksum covers everything from the attributes on."""
+NO_PRODUCER: Final = -1
+
+_COMPRESSION: Final = 0x07
+_LOG_APPEND_TIME: Final = 0x08
+_TRANSACTIONAL: Final = 0x10
+_CONTROL: Final = 0x20
+
+
+class Batch(NamedTuple):
+    """The header of a batch and where it lies in some bytes."""
+
+    position: int
+    size: int
+    """Of the whole batch."""
+    base_offset: int
+    epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_delta: int
+    base_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    records: int
+
+    @property
+    def last_offset(self) -> int:
+        return self.base_offset + self.last_delta
+
+    @property
+    def next_offset(self) -> int:
+        return self.base_offset + self.last_delta + 1
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequences wrap to 0 after the largest int32."""
+        return (self.base_sequence + self.last_delta) & 0x7FFFFFFF
+
+    @property
+    def transactional(self) -> bool:
+        return bool(self.attributes & _TRANSACTIONAL)
+
+    @property
+    def control(self) -> bool:
+        return bool(self.attributes & _CONTROL)
+
+    @property
+    def codec(self) -> int:
+        return self.attributes & _COMPRESSION
+
+
+class Record(NamedTuple):
+    """One record of a batch."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+def batch_at(data: bytes | memoryview, position: int) -> Batch:
+    """The header at `position`; the batch itself may reach beyond the end of `data`."""
+    base, length, *rest = HEADER.unpack_from(data, position)
+    return Batch(position, length + 12, base, *rest)
+
+
+def batches(data: bytes | memoryview) -> Iterator[Batch]:
+    """The whole batches in `data`; a piece of one at the end is left out."""
+    position, end = 0, len(data)
+    while end - position >= HEADER_SIZE:
+        batch = batch_at(data, position)
+        if batch.size < HEADER_SIZE or batch.size > end - position:
+            return
+        yield batch
+        position += batch.size
+
+
+def checksum_holds(data: bytes | memoryview, batch: Batch) -> bool:
+    """Whether the batch is what its writer wrote."""
+    return bool(crc32c(data[batch.position + CRC_FROM : batch.position + batch.size]) == batch.crc)
+
+
+def checked_batches(data: bytes) -> list[Batch]:
+    """The batches of a Produce request; KafkaError when one is malformed."""
+    found, position = [], 0
+    while position < len(data):
+        if len(data) - position < HEADER_SIZE:
+            raise KafkaError(CORRUPT_MESSAGE, "a record batch is shorter than its header")
+        batch = batch_at(data, position)
+        if batch.magic != 2:
+            raise KafkaError(INVALID_RECORD, f"record format {batch.magic} is not supported, 2 is")
+        if batch.size < HEADER_SIZE or batch.size > len(data) - position:
+            raise KafkaError(CORRUPT_MESSAGE, "a record batch is not as long as it says")
+        if not checksum_holds(data, batch):
+            raise KafkaError(CORRUPT_MESSAGE, "a record batch does not match its checksum")
+        if batch.records < 1 or batch.last_delta != batch.records - 1:
+            raise KafkaError(INVALID_RECORD, "a record batch's count does not match its offsets")
+        found.append(batch)
+        position += batch.size
+    return found
+
+
+def restamped(data: bytes, now_ms: int) -> bytes:
+    """The batch with the broker's time on it, as topics with LogAppendTime want."""
+    attributes, last_delta, base_timestamp = struct.unpack_from(">hiq", data, CRC_FROM)
+    out = bytearray(data)
+    struct.pack_into(
+        ">hiqq", out, CRC_FROM, attributes | _LOG_APPEND_TIME, last_delta, base_timestamp, now_ms
+    )
+    struct.pack_into(">I", out, 17, crc32c(memoryview(out)[CRC_FROM:]))
+    return bytes(out)
+
+
+def records_of(data: bytes | memoryview, batch: Batch) -> Iterator[Record]:
+    """The records of a batch, decompressed."""
+    body: Any = data[batch.position + HEADER_SIZE : batch.position + batch.size]
+    if batch.codec:
+        body = _decompress(batch.codec, bytes(body))
+    append_time = batch.attributes & _LOG_APPEND_TIME
+    position = 0
+    for _ in range(batch.records):
+        length, position = _varint(body, position)
+        end = position + length
+        position += 1  # attributes, unused
+        stamp_delta, position = _varint(body, position)
+        offset_delta, position = _varint(body, position)
+        key, position = _bytes(body, position)
+        value, position = _bytes(body, position)
+        headers, position = _headers(body, position)
+        timestamp = batch.max_timestamp if append_time else batch.base_timestamp + stamp_delta
+        yield Record(batch.base_offset + offset_delta, timestamp, key, value, headers)
+        position = end
+
+
+def _headers(body: Any, position: int) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
+    count, position = _varint(body, position)
+    found = []
+    for _ in range(count):
+        key, position = _bytes(body, position)
+        value, position = _bytes(body, position)
+        found.append(((key or b"").decode(errors="replace"), value))
+    return tuple(found), position
+
+
+def _bytes(body: Any, position: int) -> tuple[bytes | None, int]:
+    length, position = _varint(body, position)
+    if length < 0:
+        return None, position
+    return bytes(body[position : position + length]), position + length
+
+
+def _varint(data: Any, position: int) -> tuple[int, int]:
+    raw = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        raw |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (raw >> 1) ^ -(raw & 1), position
+        shift += 7
+
+
+def _put_varint(out: bytearray, number: int) -> None:
+    raw = (number << 1) ^ (number >> 63)
+    while raw > 0x7F:
+        out.append((raw & 0x7F) | 0x80)
+        raw >>= 7
+    out.append(raw)
+
+
+def _decompress(codec: int, body: bytes) -> bytes:
+    if codec == 1:
+        return bytes(cramjam.gzip.decompress(body))
+    if codec == 2:
+        return _unsnappy(body)
+    if codec == 3:
+        return bytes(cramjam.lz4.decompress(body))
+    if codec == 4:
+        return bytes(cramjam.zstd.decompress(body))
+    raise KafkaError(CORRUPT_MESSAGE, f"compression codec {codec} does not exist")
+
+
+_XERIAL: Final = b"\x82SNAPPY\x00"
+
+
+def _unsnappy(body: bytes) -> bytes:
+    """Raw snappy, or the block format of the Java library that Kafka's clients use."""
+    if not body.startswith(_XERIAL):
+        return bytes(cramjam.snappy.decompress_raw(body))
+    out, position = bytearray(), 16
+    while position < len(body):
+        size = int.from_bytes(body[position : position + 4], "big")
+        out += bytes(cramjam.snappy.decompress_raw(body[position + 4 : position + 4 + size]))
+        position += 4 + size
+    return bytes(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """Who writes a batch."""
+
+    id: int = NO_PRODUCER
+    epoch: int = -1
+    sequence: int = -1
+
+
+def make_batch(
+    records: Iterable[tuple[bytes | None, bytes | None]],
+    now_ms: int,
+    *,
+    producer: Producer = Producer(),
+    transactional: bool = False,
+    control: bool = False,
+) -> bytes:
+    """A batch of our own, uncompressed, with base offset 0."""
+    body = bytearray()
+    count = 0
+    for key, value in records:
+        record = bytearray(b"\0\0")  # attributes; timestamp delta 0
+        _put_varint(record, count)
+        for part in (key, value):
+            if part is None:
+                _put_varint(record, -1)
+            else:
+                _put_varint(record, len(part))
+                record += part
+        _put_varint(record, 0)
+        _put_varint(body, len(record))
+        body += record
+        count += 1
+    attributes = (_TRANSACTIONAL if transactional else 0) | (_CONTROL if control else 0)
+    tail = struct.pack(
+        ">hiqqqhii",
+        *(attributes, count - 1, now_ms, now_ms, producer.id, producer.epoch, producer.sequence, count),
+    ) + bytes(body)
+    return struct.pack(">qiibI", 0, len(tail) + 9, 0, 2, crc32c(tail)) + tail
+
+
+ABORT: Final = 0
+COMMIT: Final = 1
+
+
+def make_marker(producer_id: int, epoch: int, kind: int, now_ms: int, coordinator_epoch: int = 0) -> bytes:
+    """The control batch that ends a transaction in a partition."""
+    key, value = struct.pack(">hh", 0, kind), struct.pack(">hi", 0, coordinator_epoch)
+    producer = Producer(producer_id, epoch, -1)
+    return make_batch([(key, value)], now_ms, producer=producer, transactional=True, control=True)
+
+
+def marker_kind(data: bytes | memoryview, batch: Batch) -> int | None:
+    """ABORT or COMMIT for a control batch that ends a transaction; None for other control batches."""
+    for record in records_of(data, batch):
+        if record.key is not None and len(record.key) >= 4:
+            kind: int = struct.unpack_from(">hh", record.key)[1]
+            return kind if kind in (ABORT, COMMIT) else None
+    return None
