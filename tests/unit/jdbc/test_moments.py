@@ -15,7 +15,6 @@ from syncline.connectors.jdbc.moments import (
     day_of,
     iso_datetime,
     legacy_day,
-    legacy_wall,
     sql_datetime,
     zone_of,
 )
@@ -57,7 +56,6 @@ def test_days_and_dates_are_inverse_outside_the_years_of_the_standard_library_to
 )
 def test_the_legacy_calendar_is_julian_before_the_reform(year: int, month: int, day: int, days: int) -> None:
     assert legacy_day(day_of(year, month, day)) == days
-    assert legacy_wall(day_of(year, month, day) * DAY + 7) == days * DAY + 7
 
 
 @pytest.mark.parametrize(

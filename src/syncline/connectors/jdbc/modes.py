@@ -57,8 +57,8 @@ class Query:
     suffix: str = ""
     limit: int | None = None
 
-    def limited(self, rows: int) -> Query:
-        """The same with at most `rows` rows."""
+    def limited(self, rows: int | None) -> Query:
+        """The same with at most `rows` rows, or as many as there are."""
         return replace(self, limit=rows)
 
     def pieces(self, projection: str = "*") -> tuple[str, ...]:

@@ -166,12 +166,6 @@ def legacy_day(day: int) -> int:
     )
 
 
-def legacy_wall(wall: int) -> int:
-    """As `legacy_day` for a wall clock in microseconds."""
-    day, within = divmod(wall, DAY)
-    return legacy_day(day) * DAY + within
-
-
 def iso_datetime(wall: int, digits: int) -> str:
     """`yyyy-MM-dd'T'HH:mm:ss.S...` with `digits` fraction digits, 6 or 9.
 

@@ -633,6 +633,14 @@ class SourceConfig:
         )
 
     @property
+    def inclusions(self) -> list[re.Pattern[str]]:
+        return [re.compile(pattern) for pattern in self.table_include_list]
+
+    @property
+    def exclusions(self) -> list[re.Pattern[str]]:
+        return [re.compile(pattern) for pattern in self.table_exclude_list]
+
+    @property
     def incrementing_mappings(self) -> list[ColumnMapping]:
         return [incrementing_mapping(entry) for entry in self.incrementing_mapping_entries]
 

@@ -8,7 +8,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from syncline.connectors.jdbc.moments import Calendar, Zone, iso_datetime, legacy_wall
+from syncline.connectors.jdbc.moments import DAY, Calendar, Zone, iso_datetime, legacy_day
 from syncline.data import Schema, Type, decimal_schema, primitive, timestamp_schema
 
 Convert = Callable[[Any], Any]
@@ -57,11 +57,14 @@ class TypeSettings:
         """A wall clock is the instant itself, and milliseconds are wanted: the fast case."""
         return self.zone.is_utc and self.granularity is Granularity.CONNECT_LOGICAL
 
+    def counted(self, day: int) -> int:
+        """The days since the epoch of a date read from the database, in the configured calendar."""
+        return legacy_day(day) if self.calendar is Calendar.LEGACY else day
+
     def instant(self, wall: int) -> int:
         """The instant of a wall clock read from the database, in the configured calendar and zone."""
-        if self.calendar is Calendar.LEGACY:
-            wall = legacy_wall(wall)
-        return self.zone.instant(wall)
+        day, within = divmod(wall, DAY)
+        return self.zone.instant(self.counted(day) * DAY + within)
 
     def timestamp(self, *, optional: bool) -> Target:
         """Of a TIMESTAMP column; converts instants."""
