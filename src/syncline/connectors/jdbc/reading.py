@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -179,6 +180,9 @@ class Layout:
 
     def __init__(self, columns: Sequence[ResultColumn], name: str | None) -> None:
         kept = [(index, column) for index, column in enumerate(columns) if column.target is not None]
+        twice = [label for label, count in Counter(c.label for _, c in kept).items() if count > 1]
+        if twice:
+            raise DataError(f"Column {twice[0]} occurs more than once; give the others names with AS")
         self.columns = columns
         self.schema: Schema = struct(
             [(column.label, column.target.schema) for _, column in kept if column.target is not None],
