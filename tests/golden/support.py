@@ -154,7 +154,7 @@ def neutral_value(value: Any, schema: Schema | None) -> Any:
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, Decimal):
-        return {"decimal": _plain(value)}
+        return {"decimal": format(value, "f")}
     if isinstance(value, list):
         return {"array": [neutral_value(v, schema.value_schema if schema else None) for v in value]}
     if isinstance(value, dict):
@@ -171,15 +171,11 @@ def neutral_value(value: Any, schema: Schema | None) -> Any:
     }
 
 
-def _plain(value: Decimal) -> str:
-    from syncline.data.numbers import java_decimal
-
-    return java_decimal(value)
-
-
 def sorted_maps(neutral: Any) -> Any:
     """A recorded value with its maps in the order `neutral_value` gives; nulls of structs left out."""
     if isinstance(neutral, dict):
+        if "decimal" in neutral:
+            return {"decimal": format(Decimal(neutral["decimal"]), "f")}
         if "map" in neutral:
             return {"map": sorted(([sorted_maps(k), sorted_maps(v)] for k, v in neutral["map"]), key=repr)}
         if "array" in neutral:

@@ -156,10 +156,10 @@ class Lenient:
             return None
         self._refuse(schema, value, where)
 
-    def read_bytes(self, schema: Schema, value: Any, where: str) -> bytes:
+    def read_bytes(self, schema: Schema, value: Any, where: str) -> bytes | None:
         if not isinstance(value, str):
-            if self.java and isinstance(value, list | dict | bool | int | Decimal):
-                raise DataError(f"Invalid bytes field{_at(where)}") from FormatError(_shown(value))
+            if self.java:
+                return None
             self._refuse(schema, value, where)
         try:
             return base64.b64decode(value, validate=True)

@@ -53,7 +53,7 @@ def _read(json: Any, read_default: ReadDefault, java: bool, field: str) -> Schem
         "name": _member(json, "name", str, java, where),
         "version": _member(json, "version", int, java, where),
         "doc": _member(json, "doc", str, java, where),
-        "parameters": _parameters(json, where),
+        "parameters": _parameters(json, java, where),
     }
     if kind is Type.ARRAY:
         if json.get("items") is None:
@@ -118,9 +118,9 @@ def _member(json: Mapping[str, Any], name: str, kind: type[Any], java: bool, whe
     raise DataError(f"schema member {name!r} is {value!r}, expected a {kind.__name__}{where}")
 
 
-def _parameters(json: Mapping[str, Any], where: str) -> dict[str, str]:
+def _parameters(json: Mapping[str, Any], java: bool, where: str) -> dict[str, str]:
     found = json.get("parameters")
-    if found is None:
+    if found is None or (java and not isinstance(found, dict)):
         return {}
     if not isinstance(found, dict):
         raise DataError(f"Schema parameters must be an object{where}")
