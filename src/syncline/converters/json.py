@@ -96,9 +96,7 @@ class Decoder:
 
 
 @plugin(PluginKind.CONVERTER, "org.apache.kafka.connect.json.JsonConverter", settings=JsonConverterConfig)
-@plugin(
-    PluginKind.HEADER_CONVERTER, "org.apache.kafka.connect.json.JsonConverter", settings=JsonConverterConfig
-)
+@plugin(PluginKind.HEADER_CONVERTER, "org.apache.kafka.connect.json.JsonConverter", settings=JsonConverterConfig)
 class JsonConverter(Converter, HeaderConverter):
     """See the module; one instance per task and side."""
 
@@ -128,11 +126,7 @@ class JsonConverter(Converter, HeaderConverter):
         if raw is None:
             return NOTHING
         if not self._schemas:
-            return (
-                NOTHING
-                if not raw
-                else SchemaAndValue(None, self._lenient.read_plain(parse(raw, java=self._java)))
-            )
+            return NOTHING if not raw else SchemaAndValue(None, self._lenient.read_plain(parse(raw, java=self._java)))
         return self._with_schema(raw)
 
     def to_connect_list(self, topic: str, raws: Sequence[bytes | None]) -> list[SchemaAndValue]:
@@ -172,9 +166,7 @@ class JsonConverter(Converter, HeaderConverter):
             return self._from_parsed(raw)
         schema_text = bytes(parts.schema)
         if schema_text == b"null":
-            return SchemaAndValue(
-                None, self._lenient.read_plain(parse(bytes(parts.payload), java=self._java))
-            )
+            return SchemaAndValue(None, self._lenient.read_plain(parse(bytes(parts.payload), java=self._java)))
         decoder = self._decoder(schema_text)
         prefix = _SCHEMA + schema_text + _PAYLOAD
         if raw.startswith(prefix):
@@ -184,14 +176,10 @@ class JsonConverter(Converter, HeaderConverter):
         if decoder.decode is not None:
             try:
                 value = decoder.decode(payload)
-                return SchemaAndValue(
-                    decoder.schema, value if decoder.fixup is None else decoder.fixup(value)
-                )
+                return SchemaAndValue(decoder.schema, value if decoder.fixup is None else decoder.fixup(value))
             except (msgspec.MsgspecError, DataError, UnicodeDecodeError):
                 pass  # the careful reader below accepts it or says what is wrong with it
-        return SchemaAndValue(
-            decoder.schema, self._lenient.read(decoder.schema, parse(payload, java=self._java))
-        )
+        return SchemaAndValue(decoder.schema, self._lenient.read(decoder.schema, parse(payload, java=self._java)))
 
     def _from_parsed(self, raw: bytes) -> SchemaAndValue:
         value = parse(raw, java=self._java) if raw else None
@@ -227,9 +215,7 @@ class JsonConverter(Converter, HeaderConverter):
             return b'{"schema":null,"payload":' + self._payload(None, value) + b"}"
         return self._encoder(schema)[0] + self._payload(schema, value) + b"}"
 
-    def from_connect_list(
-        self, topic: str, schema: Schema | None, values: Sequence[Any]
-    ) -> list[bytes | None]:
+    def from_connect_list(self, topic: str, schema: Schema | None, values: Sequence[Any]) -> list[bytes | None]:
         """As `from_connect` for each."""
         if schema is None or not self._schemas:
             return [self.from_connect(topic, schema, value) for value in values]
@@ -256,9 +242,7 @@ class JsonConverter(Converter, HeaderConverter):
         """The record up to its payload, and whether msgspec's own encoding of a struct is Kafka Connect's."""
         known = self._encoders.get(schema)
         if known is None:
-            json = write_schema(
-                schema, lambda inner: self._lenient.write(inner.replace(default=None), inner.default)
-            )
+            json = write_schema(schema, lambda inner: self._lenient.write(inner.replace(default=None), inner.default))
             prefix = _SCHEMA + _java_text(_json.encode(json)) + _PAYLOAD
             known = (
                 prefix,
@@ -362,9 +346,7 @@ def _decimal_fixup(schema: Schema) -> Fixup:
     if "scale" not in schema.parameters:
         return _refuse
     scale = decimal_scale(schema)
-    return lambda unscaled: (
-        unscaled if not isinstance(unscaled, bytes) else decimal_from_bytes(unscaled, scale)
-    )
+    return lambda unscaled: unscaled if not isinstance(unscaled, bytes) else decimal_from_bytes(unscaled, scale)
 
 
 def _refuse(value: Any) -> Any:

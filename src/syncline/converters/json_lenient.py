@@ -58,9 +58,7 @@ def _not_json(raw: bytes, exc: Exception) -> NoReturn:
         what = str(exc)
     cause = SerializationError(f"{what}; the record begins {raw[:60]!r}")
     cause.__cause__ = ParseError(what)
-    raise DataError(
-        f"Converting byte[] to Kafka Connect data failed due to serialization error: {what}"
-    ) from cause
+    raise DataError(f"Converting byte[] to Kafka Connect data failed due to serialization error: {what}") from cause
 
 
 class Lenient:
@@ -178,12 +176,9 @@ class Lenient:
         if schema.key_schema.type is Type.STRING:
             if not isinstance(value, dict):
                 raise DataError(
-                    "Maps with string fields should be encoded as JSON objects, "
-                    f"but found {_kind(value)}{_at(where)}"
+                    f"Maps with string fields should be encoded as JSON objects, but found {_kind(value)}{_at(where)}"
                 )
-            return {
-                key: self.read(schema.value_schema, entry, f"{where}.{key}") for key, entry in value.items()
-            }
+            return {key: self.read(schema.value_schema, entry, f"{where}.{key}") for key, entry in value.items()}
         if not isinstance(value, list):
             raise DataError(
                 "Maps with non-string fields should be encoded as JSON arrays of tuples, "
@@ -199,9 +194,7 @@ class Lenient:
 
     def read_struct(self, schema: Schema, value: Any, where: str) -> msgspec.Struct:
         if not isinstance(value, dict):
-            raise DataError(
-                f"Structs should be encoded as JSON objects, but found {_kind(value)}{_at(where)}"
-            )
+            raise DataError(f"Structs should be encoded as JSON objects, but found {_kind(value)}{_at(where)}")
         return schema.struct_class(
             **{
                 field.attribute: self.read(
@@ -221,9 +214,9 @@ class Lenient:
         except (binascii.Error, ValueError) as exc:
             raise DataError(f"Invalid bytes for Decimal field{_at(where)}") from FormatError(str(exc))
         if "scale" not in schema.parameters:
-            raise DataError(
-                f"Invalid Decimal schema: scale parameter not found.{_at(where)}"
-            ) from NullPointer("no parameters")
+            raise DataError(f"Invalid Decimal schema: scale parameter not found.{_at(where)}") from NullPointer(
+                "no parameters"
+            )
         try:
             return decimal_from_bytes(unscaled, decimal_scale(schema))
         except DataError as exc:
@@ -234,11 +227,7 @@ class Lenient:
         wide = schema.name == TIMESTAMP
         if isinstance(value, Decimal) and value == value.to_integral_value() and not self.java:
             value = int(value)
-        if (
-            not isinstance(value, int)
-            or isinstance(value, bool)
-            or not (wide or -(1 << 31) <= value < 1 << 31)
-        ):
+        if not isinstance(value, int) or isinstance(value, bool) or not (wide or -(1 << 31) <= value < 1 << 31):
             kind = "integer" if not wide else "integral"
             raise DataError(
                 f"Invalid type for {name}, underlying representation should be {kind} "
@@ -262,9 +251,7 @@ class Lenient:
                 return self.write(schema, schema.default)
             if schema.optional:
                 return None
-            raise DataError(
-                "Conversion error: null value for field that is required and has no default value"
-            )
+            raise DataError("Conversion error: null value for field that is required and has no default value")
         logical = _LOGICAL_WRITERS.get(schema.name) if schema.name else None
         try:
             return logical(self, schema, value) if logical else _WRITERS[schema.type](self, schema, value)
@@ -314,19 +301,14 @@ class Lenient:
             if None in value and not self.java:
                 raise DataError('a null key of a map would be written as the text "null"')
             return {
-                "null" if key is None else key: self.write(schema.value_schema, entry)
-                for key, entry in value.items()
+                "null" if key is None else key: self.write(schema.value_schema, entry) for key, entry in value.items()
             }
-        return [
-            [self.write(keys, key), self.write(schema.value_schema, entry)] for key, entry in value.items()
-        ]
+        return [[self.write(keys, key), self.write(schema.value_schema, entry)] for key, entry in value.items()]
 
     def write_struct(self, schema: Schema, value: Any) -> Any:
         if not isinstance(value, schema.struct_class):
             raise DataError("Mismatching schema.")
-        return {
-            field.name: self.write(field.schema, getattr(value, field.attribute)) for field in schema.fields
-        }
+        return {field.name: self.write(field.schema, getattr(value, field.attribute)) for field in schema.fields}
 
     def write_decimal(self, schema: Schema, value: Any) -> Any:
         if not isinstance(value, Decimal):
@@ -342,9 +324,7 @@ class Lenient:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(schema.name)
         if schema.name == TIME and not 0 <= value <= DAY_MS:
-            raise DataError(
-                f"Kafka Connect Time type should not have any date fields set to non-zero values: {value}"
-            )
+            raise DataError(f"Kafka Connect Time type should not have any date fields set to non-zero values: {value}")
         return value
 
 

@@ -102,9 +102,7 @@ class ByteArrayConverter(Converter, HeaderConverter):
         if schema is not None and schema.type is not Type.BYTES:
             raise DataError(f"Invalid schema type for ByteArrayConverter: {schema.type}")
         if value is not None and not isinstance(value, bytes):
-            raise DataError(
-                f"ByteArrayConverter is not compatible with objects of type class {type(value).__name__}"
-            )
+            raise DataError(f"ByteArrayConverter is not compatible with objects of type class {type(value).__name__}")
         return value
 
     def to_connect_header(self, topic: str, key: str, raw: bytes | None) -> SchemaAndValue:

@@ -23,11 +23,7 @@ def java_text(schema: Schema | None, value: Any) -> str:
         return java_decimal(value)
     if isinstance(value, msgspec.Struct) and schema is not None:
         fields = ((field, getattr(value, field.attribute)) for field in schema.fields)
-        return (
-            "Struct{"
-            + ",".join(f"{f.name}={java_text(f.schema, v)}" for f, v in fields if v is not None)
-            + "}"
-        )
+        return "Struct{" + ",".join(f"{f.name}={java_text(f.schema, v)}" for f, v in fields if v is not None) + "}"
     if isinstance(value, list):
         inner = schema.value_schema if schema is not None else None
         return "[" + ", ".join(java_text(inner, entry) for entry in value) + "]"

@@ -85,9 +85,7 @@ class Cast(SidedTransform[R, CastConfig]):
         fields = []
         for field in schema.fields:
             target = self._fields.get(field.name)
-            fields.append(
-                (field.name, field.schema if target is None else self._cast_schema(field.schema, target))
-            )
+            fields.append((field.name, field.schema if target is None else self._cast_schema(field.schema, target)))
         return rebuilt(schema, fields, optional=schema.optional, default=None)
 
     def _cast_schema(self, schema: Schema, target: Type) -> Schema:
