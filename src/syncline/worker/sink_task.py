@@ -100,6 +100,8 @@ class SinkTaskRunner:
         self._paused = threading.Event()
         self._state_changed = threading.Event()
         self._reader_done = threading.Event()
+        self._finished = threading.Event()
+        """The task's last commit is over, so the consumer may close; closing it earlier would block the commit."""
         self._consumer: Consumer
         self._owned: set[TopicPartition] = set()
         self._held: set[TopicPartition] = set()
@@ -142,6 +144,7 @@ class SinkTaskRunner:
                 self._finish()
             finally:
                 self._stopping.set()
+                self._finished.set()
                 self._drain_until_reader_ends()
                 reader.join()
         finally:
@@ -330,6 +333,7 @@ class SinkTaskRunner:
             if not self._stopping.is_set():
                 self._put_item(Broken(exc))
         finally:
+            self._finished.wait()
             try:
                 consumer.close()
             except Exception:  # the task ends anyway
