@@ -86,7 +86,7 @@ class Producer:
         if str(settings.get("acks")) not in ("all", "-1"):
             settings["enable.idempotence"] = "false"
         if not report_each:
-            settings["delivery.report.only.error"] = "true"
+            settings["delivery.report.only.error"] = True
         self._producer = _made(lambda: RdProducer({**settings, "logger": log}))
         self._failure: ConnectError | None = None
 
