@@ -1,0 +1,1 @@
+"""Recorded behaviour of the JVM software, replayed; what differs is listed, with its reason."""

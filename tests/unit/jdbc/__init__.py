@@ -1,0 +1,1 @@
+"""The JDBC connectors without a database server."""
