@@ -38,7 +38,7 @@ def value_info(answer: CheckedValue, given: Mapping[str, str | None]) -> dict[st
         "value": shown(answer.value),
         "recommended_values": list(recommended),
         "errors": list(answer.errors),
-        "visible": True,
+        "visible": answer.visible,
     }
 
 

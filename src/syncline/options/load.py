@@ -23,6 +23,8 @@ class CheckedValue:
     option: Option
     value: Any = None
     errors: list[str] = field(default_factory=list)
+    visible: bool = True
+    """Whether a form should show it, given the other values."""
 
 
 def parse(option: Option, text: str | None) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from syncline.connectors.jdbc.dialect import BindAs, Bound, Dialect, bind_kind
 from syncline.connectors.jdbc.fields import FieldColumn
-from syncline.connectors.jdbc.moments import DAY, SECOND, date_of, legacy_wall, sql_datetime, zone_of
+from syncline.connectors.jdbc.moments import DAY, SECOND, date_of, legacy_day, sql_datetime, zone_of
 from syncline.connectors.jdbc.sink_config import SinkConfig
 from syncline.data import DATE, TIME, Schema, Type
 from syncline.data.logical import DAY_MS
@@ -118,6 +118,12 @@ class Binder:
             micros = number // 1000 if self._nanos else number
             bound.append(micros // 1000 if self._integers else self._wall_text(micros, 6))
         return bound
+
+
+def legacy_wall(wall: int) -> int:
+    """A wall clock as Java's hybrid calendar counts its date."""
+    day, within = divmod(wall, DAY)
+    return legacy_day(day) * DAY + within
 
 
 class NotANumber(DataError):

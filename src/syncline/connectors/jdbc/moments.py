@@ -163,12 +163,6 @@ def legacy_day(day: int) -> int:
     return year * 365 + year // 4 + (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + of_month - 1 - 719_470
 
 
-def legacy_wall(wall: int) -> int:
-    """As `legacy_day` for a wall clock in microseconds."""
-    day, within = divmod(wall, DAY)
-    return legacy_day(day) * DAY + within
-
-
 def iso_datetime(wall: int, digits: int) -> str:
     """`yyyy-MM-dd'T'HH:mm:ss.S...` with `digits` fraction digits, 6 or 9.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -135,9 +136,7 @@ class Reader(Protocol):
     quote: str
     """What encloses identifiers in generated SQL; empty for no quoting."""
 
-    def tables(
-        self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None
-    ) -> list[TableName]:
+    def tables(self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None) -> list[TableName]:
         """The tables of these types (upper case), system tables left out, in the driver's order."""
         ...
 
@@ -179,6 +178,9 @@ class Layout:
 
     def __init__(self, columns: Sequence[ResultColumn], name: str | None) -> None:
         kept = [(index, column) for index, column in enumerate(columns) if column.target is not None]
+        twice = [label for label, count in Counter(c.label for _, c in kept).items() if count > 1]
+        if twice:
+            raise DataError(f"Column {twice[0]} occurs more than once; give the others names with AS")
         self.columns = columns
         self.schema: Schema = struct(
             [(column.label, column.target.schema) for _, column in kept if column.target is not None],
@@ -226,9 +228,7 @@ class Layout:
                     except (ValueError, TypeError, OverflowError) as exc:
                         raise DataError(self._complaint(column, fields[attribute], fields, str(exc))) from exc
                 if required and value is None:
-                    raise DataError(
-                        self._complaint(column, None, fields, "no value in a column that is NOT NULL")
-                    )
+                    raise DataError(self._complaint(column, None, fields, "no value in a column that is NOT NULL"))
         make = self._make
         return [make(**fields) for fields in made]
 
