@@ -36,9 +36,7 @@ class ConfigError(SynclineError):
 
     def __init__(self, errors: Mapping[str, Sequence[str]] | str) -> None:
         self.errors: dict[str, list[str]] = (
-            {"": [errors]}
-            if isinstance(errors, str)
-            else {name: list(texts) for name, texts in errors.items()}
+            {"": [errors]} if isinstance(errors, str) else {name: list(texts) for name, texts in errors.items()}
         )
         super().__init__("\n".join(text for texts in self.errors.values() for text in texts))
 

@@ -21,9 +21,7 @@ class DecodesLists(Protocol):
 class EncodesLists(Protocol):
     """A converter that encodes many values of one schema in one call, for speed."""
 
-    def from_connect_list(
-        self, topic: str, schema: Schema | None, values: Sequence[Any]
-    ) -> list[bytes | None]:
+    def from_connect_list(self, topic: str, schema: Schema | None, values: Sequence[Any]) -> list[bytes | None]:
         """As `from_connect` for each. Raises DataError when any is bad; the caller then goes one by one."""
         ...
 

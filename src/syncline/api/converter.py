@@ -12,7 +12,7 @@ from syncline.data import Schema, SchemaAndValue
 class Converter(ABC):
     """Of keys or values. An instance serves one task and is used by one thread at a time."""
 
-    def configure(self, config: Mapping[str, str], *, is_key: bool) -> None:
+    def configure(self, config: Mapping[str, str], *, is_key: bool = False) -> None:
         """Take the options, without the prefix `key.converter.` or `value.converter.`.
 
         Raises ConfigError naming the option.
@@ -30,8 +30,8 @@ class Converter(ABC):
 class HeaderConverter(ABC):
     """Of header values."""
 
-    def configure(self, config: Mapping[str, str]) -> None:
-        """Take the options, without the prefix `header.converter.`."""
+    def configure(self, config: Mapping[str, str], *, is_key: bool = False) -> None:
+        """Take the options, without the prefix `header.converter.`; `is_key` means nothing here."""
 
     @abstractmethod
     def to_connect_header(self, topic: str, key: str, raw: bytes | None) -> SchemaAndValue:

@@ -89,9 +89,7 @@ class Broker:
             self._release_folder()
             raise
         self._tasks.append(asyncio.get_running_loop().create_task(self._keep_house()))
-        log.warning(
-            "Syncline broker: single node, for development and tests; listening on %s", self.bootstrap_servers
-        )
+        log.warning("Syncline broker: single node, for development and tests; listening on %s", self.bootstrap_servers)
 
     async def stop(self) -> None:
         """Close connections, make everything durable, give the folder back."""

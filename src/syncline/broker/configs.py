@@ -47,9 +47,7 @@ class Setting:
             if not self.check(text):
                 raise ValueError("value out of range")
         except ValueError as exc:
-            raise KafkaError(
-                INVALID_CONFIG, f"Invalid value {text} for configuration {self.name}: {exc}"
-            ) from exc
+            raise KafkaError(INVALID_CONFIG, f"Invalid value {text} for configuration {self.name}: {exc}") from exc
 
 
 def _at_least(low: float) -> Callable[[str], bool]:

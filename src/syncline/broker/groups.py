@@ -194,9 +194,7 @@ class Groups:
         if joining.knows_member_id_required and joining.instance_id is None:
             # Without this a client that times out while joining leaves one ghost per attempt (KIP-394).
             group.promised.add(member_id)
-            asyncio.get_running_loop().call_later(
-                joining.session_ms / 1000, group.promised.discard, member_id
-            )
+            asyncio.get_running_loop().call_later(joining.session_ms / 1000, group.promised.discard, member_id)
             raise MemberIdRequired(member_id)
         return self._add(group, joining, member_id)
 

@@ -198,9 +198,7 @@ class PartitionLog:
             slot += 1  # the rest of this segment was compacted away
         return b""
 
-    def _read_segment(
-        self, segment: Segment, offset: int, max_bytes: int, limit: int, at_least_one: bool
-    ) -> bytes:
+    def _read_segment(self, segment: Segment, offset: int, max_bytes: int, limit: int, at_least_one: bool) -> bytes:
         position = segment.position_of(offset)
         data = segment.read(position, max_bytes + 8192)
         skip = 0

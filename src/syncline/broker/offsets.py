@@ -57,9 +57,7 @@ class Offsets:
             self.log.append_records([(_key(group, p), _value(c)) for p, c in offsets.items()], now_ms)
             self._groups.setdefault(group, {}).update(offsets)
 
-    def commit_pending(
-        self, group: str, offsets: dict[Place, Committed], producer: Producer, now_ms: int
-    ) -> None:
+    def commit_pending(self, group: str, offsets: dict[Place, Committed], producer: Producer, now_ms: int) -> None:
         """Commit offsets that count once the producer's transaction commits."""
         if not offsets:
             return

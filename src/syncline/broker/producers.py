@@ -105,9 +105,7 @@ class Producers:
         entry.last_timestamp = batch.max_timestamp
         if batch.base_sequence >= 0:
             entry.written.append(
-                Written(
-                    batch.base_sequence, batch.last_sequence, base_offset, last_offset, batch.max_timestamp
-                )
+                Written(batch.base_sequence, batch.last_sequence, base_offset, last_offset, batch.max_timestamp)
             )
         if batch.transactional and entry.open_since is None:
             entry.open_since = base_offset
@@ -173,9 +171,7 @@ class Producers:
         for producer, epoch, sequence, last, delta, stamp, coordinator, first in _ENTRY.iter_unpack(body[4:]):
             entry = Entry(epoch, coordinator_epoch=coordinator, last_timestamp=stamp)
             if last >= 0 and sequence >= 0:
-                entry.written.append(
-                    Written(sequence - delta & 0x7FFFFFFF, sequence, last - delta, last, stamp)
-                )
+                entry.written.append(Written(sequence - delta & 0x7FFFFFFF, sequence, last - delta, last, stamp))
             entry.open_since = None if first < 0 else first
             self.entries[producer] = entry
         return True

@@ -130,9 +130,7 @@ def restamped(data: bytes, now_ms: int) -> bytes:
     """The batch with the broker's time on it, as topics with LogAppendTime want."""
     attributes, last_delta, base_timestamp = struct.unpack_from(">hiq", data, CRC_FROM)
     out = bytearray(data)
-    struct.pack_into(
-        ">hiqq", out, CRC_FROM, attributes | _LOG_APPEND_TIME, last_delta, base_timestamp, now_ms
-    )
+    struct.pack_into(">hiqq", out, CRC_FROM, attributes | _LOG_APPEND_TIME, last_delta, base_timestamp, now_ms)
     struct.pack_into(">I", out, 17, crc32c(memoryview(out)[CRC_FROM:]))
     return bytes(out)
 

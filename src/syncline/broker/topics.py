@@ -110,16 +110,12 @@ class Topics:
         twin = name.replace(".", "_")
         for known in self._by_name:
             if known.replace(".", "_") == twin:
-                raise KafkaError(
-                    INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topics: {known}"
-                )
+                raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topics: {known}")
         if partitions < 1:
             raise KafkaError(INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
         check_topic_configs(configs)
 
-    def create(
-        self, name: str, partitions: int, configs: Mapping[str, str], replication_factor: int = 1
-    ) -> Topic:
+    def create(self, name: str, partitions: int, configs: Mapping[str, str], replication_factor: int = 1) -> Topic:
         """Create a topic; it is durable when this returns. KafkaError when it cannot be."""
         self.check_new(name, partitions, configs)
         if replication_factor > 1:

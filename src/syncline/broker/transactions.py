@@ -95,14 +95,10 @@ class Transactions:
         if known.epoch >= LAST_EPOCH:
             known = replace(known, producer_id=self._broker.new_producer_id(), epoch=-1)
         return self._store(
-            replace(
-                known, epoch=known.epoch + 1, timeout_ms=timeout_ms, phase=Phase.EMPTY, partitions=frozenset()
-            )
+            replace(known, epoch=known.epoch + 1, timeout_ms=timeout_ms, phase=Phase.EMPTY, partitions=frozenset())
         )
 
-    def add_partitions(
-        self, transactional_id: str, producer_id: int, epoch: int, places: frozenset[Place]
-    ) -> None:
+    def add_partitions(self, transactional_id: str, producer_id: int, epoch: int, places: frozenset[Place]) -> None:
         """The transaction will write to these partitions."""
         known = self.check(transactional_id, producer_id, epoch)
         if known.phase in (Phase.PREPARE_COMMIT, Phase.PREPARE_ABORT):
@@ -215,8 +211,7 @@ def _value(transaction: Transaction) -> bytes:
     for topic, number in sorted(transaction.partitions):
         by_topic.setdefault(topic, []).append(number)
     places = b"".join(
-        _text(topic) + struct.pack(f">i{len(numbers)}i", len(numbers), *numbers)
-        for topic, numbers in by_topic.items()
+        _text(topic) + struct.pack(f">i{len(numbers)}i", len(numbers), *numbers) for topic, numbers in by_topic.items()
     )
     return (
         struct.pack(
@@ -241,6 +236,4 @@ def _parse_value(transactional_id: str, value: bytes) -> Transaction:
         places |= {(name, number) for number in struct.unpack_from(f">{count}i", value, position + 4)}
         position += 4 + 4 * count
     updated, started = struct.unpack_from(">qq", value, position)
-    return Transaction(
-        transactional_id, producer_id, epoch, timeout, Phase(phase), frozenset(places), updated, started
-    )
+    return Transaction(transactional_id, producer_id, epoch, timeout, Phase(phase), frozenset(places), updated, started)

@@ -19,14 +19,10 @@ DAY_MS: Final = 86_400_000
 EXACT: Final = Context(prec=1_000_000, Emax=999_999_999, Emin=-999_999_999)
 
 
-def decimal_schema(
-    scale: int, *, optional: bool = False, default: Decimal | None = None, **extra: Any
-) -> Schema:
+def decimal_schema(scale: int, *, optional: bool = False, default: Decimal | None = None, **extra: Any) -> Schema:
     """Decimal with `scale` digits after the point; `extra` are further parameters of the schema."""
     parameters = {"scale": str(scale), **{key: str(value) for key, value in extra.items()}}
-    return primitive(
-        Type.BYTES, optional=optional, default=default, name=DECIMAL, version=1, parameters=parameters
-    )
+    return primitive(Type.BYTES, optional=optional, default=default, name=DECIMAL, version=1, parameters=parameters)
 
 
 def date_schema(*, optional: bool = False, default: int | None = None) -> Schema:

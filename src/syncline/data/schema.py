@@ -140,9 +140,7 @@ class Schema:
         if unknown:
             raise DataError(f"{sorted(unknown)[0]} is not a valid field name")
         try:
-            return self.struct_class(
-                **{self._by_name[name].attribute: value for name, value in values.items()}
-            )
+            return self.struct_class(**{self._by_name[name].attribute: value for name, value in values.items()})
         except TypeError as exc:
             missing = next(f.name for f in self.fields if f.name not in values and f.schema.required)
             raise DataError(f'Invalid value: null used for required field: "{missing}"') from exc
@@ -407,9 +405,7 @@ def _struct_class(schema: Schema) -> StructClass:
         kind = python_type(field.schema)
         default = field.schema.default
         if default is not None:
-            definitions.append(
-                (field.attribute, kind, msgspec.field(default_factory=partial(_same, default)))
-            )
+            definitions.append((field.attribute, kind, msgspec.field(default_factory=partial(_same, default))))
         elif field.schema.optional:
             definitions.append((field.attribute, kind, None))
         else:
@@ -419,6 +415,5 @@ def _struct_class(schema: Schema) -> StructClass:
         definitions,
         kw_only=True,
         gc=False,
-        rename={field.attribute: field.name for field in schema.fields if field.attribute != field.name}
-        or None,
+        rename={field.attribute: field.name for field in schema.fields if field.attribute != field.name} or None,
     )

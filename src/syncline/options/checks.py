@@ -46,9 +46,7 @@ def one_of(allowed: Iterable[str]) -> Check:
 
     def check(name: str, value: Any) -> None:
         if value not in values:
-            raise refuse(
-                name, "null" if value is None else value, f"String must be one of: {', '.join(values)}"
-            )
+            raise refuse(name, "null" if value is None else value, f"String must be one of: {', '.join(values)}")
 
     return check
 

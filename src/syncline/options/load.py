@@ -73,9 +73,7 @@ def check_all(options: Iterable[Option], properties: Mapping[str, str | None]) -
         answer = answers[option.name] = CheckedValue(option)
         given = properties.get(option.name)
         if given is None and option.required:
-            answer.errors.append(
-                f'Missing required configuration "{option.name}" which has no default value.'
-            )
+            answer.errors.append(f'Missing required configuration "{option.name}" which has no default value.')
             continue
         try:
             answer.value = parse(option, given if given is not None else option.default)

@@ -146,6 +146,4 @@ def option(
 
 def options_of(settings: type[Any]) -> tuple[Option, ...]:
     """The options `settings` declares, in the order of its fields."""
-    return tuple(
-        field.metadata["option"] for field in dataclasses.fields(settings) if "option" in field.metadata
-    )
+    return tuple(field.metadata["option"] for field in dataclasses.fields(settings) if "option" in field.metadata)

@@ -137,9 +137,7 @@ def _parse(key: str, value: Any) -> ConfigEvent:
     if key.startswith(_FENCING):
         return TasksFenced(_name(key, _FENCING), int(value["task-count"]))
     if key.startswith(_CONNECTOR):
-        return ConnectorConfigured(
-            _name(key, _CONNECTOR), None if value is None else dict(value["properties"])
-        )
+        return ConnectorConfigured(_name(key, _CONNECTOR), None if value is None else dict(value["properties"]))
     if key.startswith(_TASK):
         name, dash, index = key.removeprefix(_TASK).rpartition("-")
         if not dash:
@@ -152,9 +150,7 @@ def _parse(key: str, value: Any) -> ConfigEvent:
     if key == _SESSION_KEY:
         return SessionKey(str(value["key"]), str(value["algorithm"]), int(value["creation-timestamp"]))
     if key.startswith(_RESTART):
-        return RestartRequested(
-            _name(key, _RESTART), bool(value.get("include-tasks")), bool(value.get("only-failed"))
-        )
+        return RestartRequested(_name(key, _RESTART), bool(value.get("include-tasks")), bool(value.get("only-failed")))
     if key.startswith(_LOGGER):
         return LoggerSet(key.removeprefix(_LOGGER), str(value["level"]))
     raise UnreadableRecord(f"key {key!r} is of no known kind")
@@ -174,9 +170,7 @@ def encode(event: ConfigEvent) -> tuple[bytes, bytes | None]:
     """Key and value of the record for `event`; members of maps stay in the order given."""
     match event:
         case ConnectorConfigured(name, properties):
-            return _record(
-                f"{_CONNECTOR}{name}", None if properties is None else {"properties": dict(properties)}
-            )
+            return _record(f"{_CONNECTOR}{name}", None if properties is None else {"properties": dict(properties)})
         case TaskConfigured(task, properties):
             return _record(f"{_TASK}{task}", {"properties": dict(properties)})
         case TasksCommitted(name, count):
@@ -189,9 +183,7 @@ def encode(event: ConfigEvent) -> tuple[bytes, bytes | None]:
         case TasksFenced(name, count):
             return _record(f"{_FENCING}{name}", {"task-count": count})
         case SessionKey(key, algorithm, created_ms):
-            return _record(
-                _SESSION_KEY, {"key": key, "algorithm": algorithm, "creation-timestamp": created_ms}
-            )
+            return _record(_SESSION_KEY, {"key": key, "algorithm": algorithm, "creation-timestamp": created_ms})
         case RestartRequested(name, include_tasks, only_failed):
             return _record(f"{_RESTART}{name}", {"include-tasks": include_tasks, "only-failed": only_failed})
         case LoggerSet(logger, level):

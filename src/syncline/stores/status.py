@@ -142,9 +142,7 @@ def task_record(task: TaskId, status: Status | None) -> tuple[bytes, bytes | Non
     return f"{_TASK}{task}".encode(), _value(status)
 
 
-def topic_record(
-    topic: str, connector: ConnectorName, active: ActiveTopic | None
-) -> tuple[bytes, bytes | None]:
+def topic_record(topic: str, connector: ConnectorName, active: ActiveTopic | None) -> tuple[bytes, bytes | None]:
     """Key and value of a topic's use; None forgets it."""
     key = f"{_TOPIC}{topic}{_SEPARATOR}{connector}".encode()
     if active is None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from syncline.data import DATE, DECIMAL, TIME, TIMESTAMP, Schema, Type, primitive
+from syncline.data.numbers import java_decimal, java_double, to_float32, wrap
 from syncline.data.schema import INTEGER_BITS
 from syncline.errors import ConfigError, DataError
 from syncline.options import Importance, Kind, non_empty, option
@@ -84,9 +85,7 @@ class Cast(SidedTransform[R, CastConfig]):
         fields = []
         for field in schema.fields:
             target = self._fields.get(field.name)
-            fields.append(
-                (field.name, field.schema if target is None else self._cast_schema(field.schema, target))
-            )
+            fields.append((field.name, field.schema if target is None else self._cast_schema(field.schema, target)))
         return rebuilt(schema, fields, optional=schema.optional, default=None)
 
     def _cast_schema(self, schema: Schema, target: Type) -> Schema:
@@ -175,12 +174,6 @@ def truncate(number: float | Decimal, bits: int) -> int:
     return int(number)
 
 
-def wrap(number: int, bits: int) -> int:
-    """The low `bits` bits of a number, as a signed one."""
-    number &= (1 << bits) - 1
-    return number - (1 << bits) if number >= 1 << bits - 1 else number
-
-
 def _boolean(schema: Schema | None, value: Any) -> bool:
     if isinstance(value, str):
         return value.lower() == "true"
@@ -199,17 +192,6 @@ def _float32(schema: Schema | None, value: Any) -> float:
     return to_float32(_float(schema, value))
 
 
-def to_float32(number: float) -> float:
-    """The nearest number that four bytes can hold; infinity beyond their range."""
-    import struct
-
-    try:
-        nearest: float = struct.unpack(">f", struct.pack(">f", number))[0]
-    except OverflowError:
-        return math.copysign(math.inf, number)
-    return nearest
-
-
 def _string(schema: Schema | None, value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -218,7 +200,7 @@ def _string(schema: Schema | None, value: Any) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if schema is not None and schema.name == DECIMAL:
-        return str(value)
+        return java_decimal(value)
     if schema is not None and schema.name in _DATE_TEXT:
         return _DATE_TEXT[schema.name](int(value))
     if isinstance(value, float):
@@ -239,36 +221,6 @@ _DATE_TEXT: Final[Mapping[str | None, Callable[[int], str]]] = {
     TIME: _moment_text,
     TIMESTAMP: _moment_text,
 }
-
-
-def java_double(number: float, *, single: bool = False) -> str:
-    """A floating number as Java prints it: 1.0, 1.0E10, 1.0E-5, NaN, Infinity."""
-    if math.isnan(number):
-        return "NaN"
-    if math.isinf(number):
-        return "Infinity" if number > 0 else "-Infinity"
-    text = _shortest_single(number) if single else repr(number)
-    sign, digits, exponent = Decimal(text).as_tuple()
-    assert isinstance(exponent, int)
-    plain = "".join(map(str, digits)).rstrip("0") or "0"
-    point = len(digits) + exponent
-    head = "-" if sign or math.copysign(1, number) < 0 else ""
-    if plain == "0":
-        return f"{head}0.0"
-    if -3 < point <= 7:
-        if point <= 0:
-            return f"{head}0.{'0' * -point}{plain}"
-        padded = plain.ljust(point, "0")
-        return f"{head}{padded[:point]}.{padded[point:] or '0'}"
-    return f"{head}{plain[0]}.{plain[1:] or '0'}E{point - 1}"
-
-
-def _shortest_single(number: float) -> str:
-    for digits in range(1, 10):
-        text = f"{number:.{digits}g}"
-        if to_float32(float(text)) == number:
-            return text
-    return repr(number)
 
 
 _CASTS: Final[Mapping[Type, Callable[[Schema | None, Any], Any]]] = {

@@ -67,8 +67,7 @@ class ExtractField(SidedTransform[R, ExtractFieldConfig]):
                 return None
             if not isinstance(found, dict):
                 raise DataError(
-                    f"Only Map objects supported in absence of schema for [{self.purpose}], "
-                    f"found: {java_name(found)}"
+                    f"Only Map objects supported in absence of schema for [{self.purpose}], found: {java_name(found)}"
                 )
             found = found.get(step)
         return found

@@ -66,9 +66,7 @@ class HeaderFrom(SidedTransform[R, HeaderFromConfig]):
                 self._header(schema, value, field, name)
                 for field, name in zip(self.config.fields, self.config.headers, strict=True)
             ]
-            changed = (
-                self.side.changed(record, *self.with_schema(record, schema, value)) if self.moves else record
-            )
+            changed = self.side.changed(record, *self.with_schema(record, schema, value)) if self.moves else record
         return changed.with_headers((*record.headers, *headers))
 
     def _header(self, schema: Schema, value: Any, name: str, header: str) -> Header:
@@ -85,9 +83,7 @@ class HeaderFrom(SidedTransform[R, HeaderFromConfig]):
         )
 
     def _without_moved(self, schema: Schema) -> Schema:
-        return rebuilt(
-            schema, [(f.name, f.schema) for f in schema.fields if f.name not in self.config.fields]
-        )
+        return rebuilt(schema, [(f.name, f.schema) for f in schema.fields if f.name not in self.config.fields])
 
     def without_schema(self, record: R, value: Any) -> Any:
         return {key: found for key, found in value.items() if key not in self.config.fields}

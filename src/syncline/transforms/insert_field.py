@@ -33,9 +33,7 @@ class InsertFieldConfig:
     offset: str | None = _field("offset.field", "the offset; sinks only")
     timestamp: str | None = _field("timestamp.field", "the timestamp")
     static_field: str | None = _field("static.field", "a constant")
-    static_value: str | None = option(
-        "static.value", "The constant.", default=None, importance=Importance.MEDIUM
-    )
+    static_value: str | None = option("static.value", "The constant.", default=None, importance=Importance.MEDIUM)
     replace_null: bool = replace_null_option()
 
 
@@ -53,8 +51,7 @@ class Insertion:
 def _offset(record: Record) -> int:
     if not isinstance(record, SinkRecord):
         raise DataError(
-            "Only SinkRecord supported for [field insertion], found: "
-            "org.apache.kafka.connect.source.SourceRecord"
+            "Only SinkRecord supported for [field insertion], found: org.apache.kafka.connect.source.SourceRecord"
         )
     return record.offset
 
@@ -69,9 +66,7 @@ class InsertField(SidedTransform[R, InsertFieldConfig]):
     def check(self) -> None:
         config = self.config
         if config.static_field is not None and config.static_value is None:
-            raise ConfigError(
-                {"static.value": ["No value specified for static field: " + config.static_field]}
-            )
+            raise ConfigError({"static.value": ["No value specified for static field: " + config.static_field]})
         string = lambda optional: primitive(Type.STRING, optional=optional)  # noqa: E731
         wanted: list[tuple[str | None, Callable[[bool], Schema], Callable[[Record], Any]]] = [
             (config.topic, string, lambda record: record.topic),
@@ -91,8 +86,7 @@ class InsertField(SidedTransform[R, InsertFieldConfig]):
     def with_schema(self, record: R, schema: Schema, value: Any) -> tuple[Schema | None, Any]:
         wider = self.schema_for(schema, self._wider)
         values = {
-            field.name: get(schema, value, field.name, replace_null=self.config.replace_null)
-            for field in schema.fields
+            field.name: get(schema, value, field.name, replace_null=self.config.replace_null) for field in schema.fields
         }
         for insertion in self._insertions:
             values[insertion.name] = insertion.value(record)

@@ -145,9 +145,7 @@ def parse_date(text: str, pattern: str) -> int:
         if not 1 <= hour12 <= 12:
             raise ValueError(f"hour {hour12} is not on a clock of twelve")
         fields["H"] = hour12 % 12 + (12 if half == 1 else 0)
-    moment = datetime(
-        fields["y"], fields["M"], fields["d"], fields["H"], fields["m"], fields["s"], tzinfo=zone
-    )
+    moment = datetime(fields["y"], fields["M"], fields["d"], fields["H"], fields["m"], fields["s"], tzinfo=zone)
     return milliseconds_of(moment) + fields["S"]
 
 
@@ -168,12 +166,7 @@ def _name(text: str, position: int, names: tuple[str, ...]) -> tuple[int, int]:
 
 def _number(text: str, position: int, width: int) -> tuple[int, int, int]:
     end = position + (text[position : position + 1] == "-")
-    while (
-        end < len(text)
-        and text[end].isascii()
-        and text[end].isdigit()
-        and (not width or end - position < width)
-    ):
+    while end < len(text) and text[end].isascii() and text[end].isdigit() and (not width or end - position < width):
         end += 1
     digits = text[position:end]
     if not digits.removeprefix("-"):

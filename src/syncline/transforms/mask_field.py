@@ -131,6 +131,4 @@ class MaskField(SidedTransform[R, MaskFieldConfig]):
             ) from exc
 
     def _refuse(self, found: str, *, custom: bool) -> DataError:
-        return DataError(
-            f"Cannot mask value of type class {found}{' with custom replacement' if custom else ''}."
-        )
+        return DataError(f"Cannot mask value of type class {found}{' with custom replacement' if custom else ''}.")

@@ -29,9 +29,7 @@ class RegexRouterConfig:
         importance=Importance.HIGH,
         check=_valid_regex,
     )
-    replacement: str = option(
-        "replacement", "The new name; $1 is the first group.", importance=Importance.HIGH
-    )
+    replacement: str = option("replacement", "The new name; $1 is the first group.", importance=Importance.HIGH)
 
 
 class BadGroup(DataError):

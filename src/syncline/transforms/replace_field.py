@@ -39,12 +39,8 @@ class ReplaceFieldConfig:
         importance=Importance.MEDIUM,
         check=_valid_renames,
     )
-    whitelist: str | None = option(
-        "whitelist", "Removed in Kafka 4; use include.", default=None, internal=True
-    )
-    blacklist: str | None = option(
-        "blacklist", "Removed in Kafka 4; use exclude.", default=None, internal=True
-    )
+    whitelist: str | None = option("whitelist", "Removed in Kafka 4; use include.", default=None, internal=True)
+    blacklist: str | None = option("blacklist", "Removed in Kafka 4; use exclude.", default=None, internal=True)
     replace_null: bool = replace_null_option()
 
 
@@ -58,9 +54,7 @@ class ReplaceField(SidedTransform[R, ReplaceFieldConfig]):
     def check(self) -> None:
         for gone, instead in (("whitelist", "include"), ("blacklist", "exclude")):
             if getattr(self.config, gone) is not None:
-                raise ConfigError(
-                    {gone: [f"'{gone}' was removed in Kafka 4 and would be ignored; use '{instead}'"]}
-                )
+                raise ConfigError({gone: [f"'{gone}' was removed in Kafka 4 and would be ignored; use '{instead}'"]})
         pairs = (mapping.partition(":") for mapping in self.config.renames)
         self._renames = {old.strip(): new.strip() for old, _, new in pairs}
         self._excluded = frozenset(self.config.exclude)
@@ -77,18 +71,14 @@ class ReplaceField(SidedTransform[R, ReplaceFieldConfig]):
         return changed, build(
             changed,
             {
-                self._renamed(field.name): get(
-                    schema, value, field.name, replace_null=self.config.replace_null
-                )
+                self._renamed(field.name): get(schema, value, field.name, replace_null=self.config.replace_null)
                 for field in schema.fields
                 if self._keeps(field.name)
             },
         )
 
     def _changed(self, schema: Schema) -> Schema:
-        return rebuilt(
-            schema, [(self._renamed(f.name), f.schema) for f in schema.fields if self._keeps(f.name)]
-        )
+        return rebuilt(schema, [(self._renamed(f.name), f.schema) for f in schema.fields if self._keeps(f.name)])
 
     def without_schema(self, record: R, value: Any) -> Any:
         changed: dict[Any, Any] = {}

@@ -39,9 +39,7 @@ class SetSchemaMetadata(SidedTransform[R, SetSchemaMetadataConfig]):
         changed = self.schema_for(schema, self._changed)
         if value is None:
             return changed, None
-        values = {
-            f.name: get(schema, value, f.name, replace_null=self.config.replace_null) for f in schema.fields
-        }
+        values = {f.name: get(schema, value, f.name, replace_null=self.config.replace_null) for f in schema.fields}
         return changed, build(changed, values)
 
     def _changed(self, schema: Schema) -> Schema:

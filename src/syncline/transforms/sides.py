@@ -121,8 +121,7 @@ class SidedTransform(Transform[R], Generic[R, S]):
         """`value` if it is a map; DataError otherwise."""
         if not isinstance(value, dict):
             raise DataError(
-                f"Only Map objects supported in absence of schema for [{self.purpose}], "
-                f"found: {java_name(value)}"
+                f"Only Map objects supported in absence of schema for [{self.purpose}], found: {java_name(value)}"
             )
         return value
 

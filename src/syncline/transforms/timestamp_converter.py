@@ -43,9 +43,7 @@ _UNITS_PER_SECOND: Final[Mapping[str, int]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TimestampConverterConfig:
-    field: str = option(
-        "field", "The field; empty for the whole key or value.", default="", importance=Importance.HIGH
-    )
+    field: str = option("field", "The field; empty for the whole key or value.", default="", importance=Importance.HIGH)
     target: str = option(
         "target.type",
         "One of " + ", ".join(_TARGETS) + ".",
@@ -78,12 +76,7 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
     def check(self) -> None:
         if self.config.target == "string" and not self.config.format.strip():
             raise ConfigError(
-                {
-                    "format": [
-                        "TimestampConverter requires format option to be specified "
-                        "when using string timestamps"
-                    ]
-                }
+                {"format": ["TimestampConverter requires format option to be specified when using string timestamps"]}
             )
         try:
             parts_of(self.config.format)
@@ -105,9 +98,7 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
         values = {}
         for field in schema.fields:
             found = get(schema, value, field.name, replace_null=self.config.replace_null)
-            values[field.name] = (
-                self._convert(field.schema, found) if field.name == self.config.field else found
-            )
+            values[field.name] = self._convert(field.schema, found) if field.name == self.config.field else found
         return changed, build(changed, values)
 
     def _changed(self, schema: Schema) -> Schema:
@@ -153,8 +144,7 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
                 return parse_date(value, self.config.format)
             except ValueError as exc:
                 raise DataError(
-                    f"Could not parse timestamp: value ({value}) does not match pattern "
-                    f"({self.config.format}): {exc}"
+                    f"Could not parse timestamp: value ({value}) does not match pattern ({self.config.format}): {exc}"
                 ) from exc
         unix = isinstance(value, int) and not isinstance(value, bool)
         if unix and (schema is None or schema.type is Type.INT64):

@@ -40,8 +40,7 @@ class ValueToKey(Transform[R]):
         if schema is None:
             if not isinstance(value, dict):
                 raise DataError(
-                    f"Only Map objects supported in absence of schema for [{self.purpose}], "
-                    f"found: {java_name(value)}"
+                    f"Only Map objects supported in absence of schema for [{self.purpose}], found: {java_name(value)}"
                 )
             return record.with_key(None, {name: value.get(name) for name in self._config.fields})
         if value is None or schema.type is not Type.STRUCT:

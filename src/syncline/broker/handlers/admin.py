@@ -50,9 +50,7 @@ def _create(broker: Any, wanted: Any, *, validate_only: bool) -> dict[str, Any]:
                 "Both cannot be used at the same time.",
             )
         if numbers != list(range(len(numbers))):
-            raise KafkaError(
-                INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence"
-            )
+            raise KafkaError(INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence")
         partitions, factor = len(numbers), max(len(a.broker_ids) for a in wanted.assignments)
     if factor == 0 or factor < -1:
         raise KafkaError(

@@ -58,9 +58,7 @@ def _logs(broker: Any, request: Any, context: Context) -> list[Any]:
     for topic in request.topics:
         known = broker.topics.get(_name(broker, topic, context) or "")
         if known is not None:
-            found += [
-                known.partitions[p.partition] for p in topic.partitions if p.partition < len(known.partitions)
-            ]
+            found += [known.partitions[p.partition] for p in topic.partitions if p.partition < len(known.partitions)]
     return found
 
 
@@ -90,9 +88,7 @@ def _collect(broker: Any, request: Any, context: Context) -> tuple[dict[str, Any
             size += taken
             left -= taken
             partitions.append(found)
-        responses.append(
-            {"topic": name, "topic_id": getattr(topic, "topic_id", None), "partitions": partitions}
-        )
+        responses.append({"topic": name, "topic_id": getattr(topic, "topic_id", None), "partitions": partitions})
     return {"error_code": NONE, "session_id": 0, "responses": responses}, size
 
 

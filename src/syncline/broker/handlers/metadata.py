@@ -89,9 +89,7 @@ def describe_cluster(broker: Any, request: Any, context: Context) -> Answer:
         "endpoint_type": 1,
         "cluster_id": broker.cluster_id,
         "controller_id": NODE_ID,
-        "brokers": [
-            {"broker_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "rack": None}
-        ],
+        "brokers": [{"broker_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "rack": None}],
         "cluster_authorized_operations": NO_AUTHORIZED_OPERATIONS,
     }
 

@@ -63,9 +63,7 @@ def _refused(index: int, code: int, message: str | None) -> dict[str, Any]:
     }
 
 
-def _append(
-    broker: Any, topic: Any, index: int, partition: PartitionLog, data: bytes, request: Any
-) -> tuple[int, int]:
+def _append(broker: Any, topic: Any, index: int, partition: PartitionLog, data: bytes, request: Any) -> tuple[int, int]:
     """Offset of the first record and the append time (-1 unless the broker sets it)."""
     found = checked_batches(data)
     if not found:

@@ -132,8 +132,7 @@ def zone_of(zone_id: str) -> Zone:
         return Zone(zone_id, ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"Invalid time zone {zone_id}: give a region such as Europe/Berlin, an offset such as +02:00, "
-            "or UTC"
+            f"Invalid time zone {zone_id}: give a region such as Europe/Berlin, an offset such as +02:00, or UTC"
         ) from None
 
 
@@ -161,9 +160,7 @@ def legacy_day(day: int) -> int:
         return day
     year, month, of_month = date_of(day)
     year -= month <= 2
-    return (
-        year * 365 + year // 4 + (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + of_month - 1 - 719_470
-    )
+    return year * 365 + year // 4 + (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + of_month - 1 - 719_470
 
 
 def iso_datetime(wall: int, digits: int) -> str:

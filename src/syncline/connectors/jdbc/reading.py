@@ -136,9 +136,7 @@ class Reader(Protocol):
     quote: str
     """What encloses identifiers in generated SQL; empty for no quoting."""
 
-    def tables(
-        self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None
-    ) -> list[TableName]:
+    def tables(self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None) -> list[TableName]:
         """The tables of these types (upper case), system tables left out, in the driver's order."""
         ...
 
@@ -230,9 +228,7 @@ class Layout:
                     except (ValueError, TypeError, OverflowError) as exc:
                         raise DataError(self._complaint(column, fields[attribute], fields, str(exc))) from exc
                 if required and value is None:
-                    raise DataError(
-                        self._complaint(column, None, fields, "no value in a column that is NOT NULL")
-                    )
+                    raise DataError(self._complaint(column, None, fields, "no value in a column that is NOT NULL"))
         make = self._make
         return [make(**fields) for fields in made]
 

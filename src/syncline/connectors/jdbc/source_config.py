@@ -70,9 +70,7 @@ def _dialect(name: str, value: Any) -> None:
 
 def _credentials(name: str, value: Any) -> None:
     if value != DEFAULT_CREDENTIALS:
-        raise refuse(
-            name, value, f"Only {DEFAULT_CREDENTIALS} is available, which takes connection.user and .password"
-        )
+        raise refuse(name, value, f"Only {DEFAULT_CREDENTIALS} is available, which takes connection.user and .password")
 
 
 def _time_zone(name: str, value: Any) -> None:

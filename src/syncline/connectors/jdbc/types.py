@@ -74,9 +74,7 @@ class TypeSettings:
         if kind is Type.STRING and convert is None:
             digits = 6 if self.granularity is Granularity.MICROS_ISO_DATETIME_STRING else 9
             zone = self.zone
-            return Target(
-                primitive(kind, optional=optional), lambda instant: iso_datetime(zone.wall(instant), digits)
-            )
+            return Target(primitive(kind, optional=optional), lambda instant: iso_datetime(zone.wall(instant), digits))
         return Target(primitive(kind, optional=optional), convert)
 
     def numeric(self, precision: int, scale: int, *, optional: bool) -> Target:

@@ -61,9 +61,7 @@ class _Result:
 class MySqlReader:
     """Over a connection of `mariadb` or PyMySQL."""
 
-    def __init__(
-        self, connection: Any, settings: TypeSettings, *, quote: str = "`", year_is_date: bool = True
-    ) -> None:
+    def __init__(self, connection: Any, settings: TypeSettings, *, quote: str = "`", year_is_date: bool = True) -> None:
         self._connection = connection
         self._settings = settings
         self.quote = quote
@@ -74,9 +72,7 @@ class MySqlReader:
 
     # --- the catalogue -----------------------------------------------------------------------------
 
-    def tables(
-        self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None
-    ) -> list[TableName]:
+    def tables(self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None) -> list[TableName]:
         # To the JDBC drivers databases are catalogs, and there are no schemas to select by.
         conditions = []
         if catalog_pattern:
@@ -98,8 +94,7 @@ class MySqlReader:
         leading, unique = set(), set()
         indexes: dict[str, list[tuple[int, str, int]]] = {}
         for index, position, column, non_unique in self._select(
-            "SELECT INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE "
-            f"FROM information_schema.STATISTICS WHERE {where}"
+            f"SELECT INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS WHERE {where}"
         ):
             indexes.setdefault(index, []).append((position, column, non_unique))
         for parts in indexes.values():
@@ -199,9 +194,7 @@ class MySqlReader:
 
     def _text(self, query: Query, projection: str = "*") -> str:
         first, *rest = query.pieces(projection)
-        return first + "".join(
-            self._literal(param) + text for param, text in zip(query.params, rest, strict=True)
-        )
+        return first + "".join(self._literal(param) + text for param, text in zip(query.params, rest, strict=True))
 
     def _literal(self, param: int | Instant) -> str:
         if not isinstance(param, Instant):
@@ -285,9 +278,7 @@ def _first(rows: Sequence[Row], index: int) -> Any:
 
 
 def _kind(data_type: str, scale: int | None) -> Kind:
-    if data_type in ("tinyint", "smallint", "mediumint", "int", "bigint") or (
-        data_type == "decimal" and scale == 0
-    ):
+    if data_type in ("tinyint", "smallint", "mediumint", "int", "bigint") or (data_type == "decimal" and scale == 0):
         return Kind.INTEGER
     return Kind.TIMESTAMP if data_type in ("datetime", "timestamp") else Kind.OTHER
 

@@ -118,9 +118,7 @@ class Columns:
             case oid if oid == BIT:
                 return _bits(field.modifier, optional)
             case oid if oid == MONEY:
-                return Target(
-                    primitive(Type.FLOAT64, optional=optional), lambda units: units / self._money_unit
-                )
+                return Target(primitive(Type.FLOAT64, optional=optional), lambda units: units / self._money_unit)
             case oid if oid == CHAR:
                 return Target(primitive(Type.STRING, optional=optional), _char)
             case oid if oid == UUID_:

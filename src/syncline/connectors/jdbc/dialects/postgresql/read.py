@@ -58,9 +58,7 @@ class PostgreSqlReader:
 
     # --- the catalogue -----------------------------------------------------------------------------
 
-    def tables(
-        self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None
-    ) -> list[TableName]:
+    def tables(self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None) -> list[TableName]:
         rows = self._select(
             "SELECT c.relkind::text, n.nspname::text, c.relname::text FROM pg_catalog.pg_class c "
             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
@@ -114,9 +112,7 @@ class PostgreSqlReader:
         return column
 
     def now(self) -> int:
-        ((micros,),) = self._select(
-            "SELECT (extract(epoch FROM CURRENT_TIMESTAMP) * 1000000)::int8", binary=True
-        )
+        ((micros,),) = self._select("SELECT (extract(epoch FROM CURRENT_TIMESTAMP) * 1000000)::int8", binary=True)
         return int(micros) * 1_000
 
     def check(self, query: str) -> None:
@@ -131,13 +127,8 @@ class PostgreSqlReader:
 
     def open(self, query: Query, *, stream: bool) -> PostgreSqlRows:
         first, *rest = query.pieces()
-        text = first + "".join(
-            self._literal(param) + piece for param, piece in zip(query.params, rest, strict=True)
-        )
-        if stream:
-            cursor = self._connection.cursor(name=_CURSOR, binary=True)
-        else:
-            cursor = self._connection.cursor(binary=True)
+        text = first + "".join(self._literal(param) + piece for param, piece in zip(query.params, rest, strict=True))
+        cursor = self._connection.cursor(name=_CURSOR, binary=True) if stream else self._connection.cursor(binary=True)
         cursor.execute(text)
         return PostgreSqlRows(self, cursor)
 

@@ -109,9 +109,7 @@ class Columns:
 
     def columns(self, key: str, fields: Sequence[Field], rows: Sequence[Row]) -> list[ResultColumn]:
         """What the columns of the table or query `key` are, given these rows and all before."""
-        decisions = tuple(
-            self._decide(key, field, [row[index] for row in rows]) for index, field in enumerate(fields)
-        )
+        decisions = tuple(self._decide(key, field, [row[index] for row in rows]) for index, field in enumerate(fields))
         identity = (key, tuple(fields), decisions)
         made = self._made.get(identity)
         if made is None:

@@ -33,9 +33,7 @@ class SqliteReader:
 
     # --- the catalogue -----------------------------------------------------------------------------
 
-    def tables(
-        self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None
-    ) -> list[TableName]:
+    def tables(self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None) -> list[TableName]:
         wanted = {kind.upper() for kind in types}
         rows = self._select(
             "SELECT upper(type), name FROM sqlite_master "
@@ -87,9 +85,7 @@ class SqliteReader:
 
     def open(self, query: Query, *, stream: bool) -> SqliteRows:
         first, *rest = query.pieces()
-        text = first + "".join(
-            _literal(param) + piece for param, piece in zip(query.params, rest, strict=True)
-        )
+        text = first + "".join(_literal(param) + piece for param, piece in zip(query.params, rest, strict=True))
         cursor = self._connection.cursor()
         try:
             cursor.execute(text)

@@ -1,0 +1,133 @@
+"""Composition root: makes whole programs out of the parts. The only module that may import everything."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from syncline.cluster.standalone import StandaloneHerder
+from syncline.errors import ConfigError, SynclineError
+from syncline.options.properties import read_properties
+from syncline.rest.app import RestApp
+from syncline.rest.server import RestServer, bind
+from syncline.stores.file import FileOffsets
+from syncline.worker.plugins import Plugins
+from syncline.worker.settings import WorkerSettings
+from syncline.worker.states import Target
+
+log = logging.getLogger(__name__)
+
+
+def log_to_stderr(level: str = "INFO") -> None:
+    """Log lines for people, on standard error; SYNCLINE_LOG overrides the level."""
+    chosen = os.environ.get("SYNCLINE_LOG", level).upper()
+    logging.basicConfig(
+        level=chosen, stream=sys.stderr, format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)", force=True
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+class StandaloneWorker:
+    """A standalone Connect worker in this process: herder, REST interface, offset file."""
+
+    def __init__(self, properties: dict[str, str]) -> None:
+        settings = WorkerSettings.of(properties).standalone()
+        listeners = settings.options.listeners or ["http://:8083"]
+        self._listener = bind(listeners[0])
+        host = settings.options.advertised_host or self._listener.host
+        if host in ("", "0.0.0.0", "::"):
+            host = socket.gethostname()
+        self.worker_id = f"{host}:{settings.options.advertised_port or self._listener.port}"
+        self.port = self._listener.port
+        self.herder = StandaloneHerder(
+            settings, Plugins.installed(), FileOffsets(Path(settings.options.offset_file)), self.worker_id
+        )
+        app = RestApp(
+            self.herder, allow_origin=settings.options.allow_origin, allow_methods=settings.options.allow_methods
+        )
+        self._rest = RestServer(app, self._listener)
+
+    def start(self) -> None:
+        """Returns when the REST interface answers and connectors can be created."""
+        try:
+            self.herder.start()
+        except BaseException:
+            self._listener.socket.close()
+            raise
+        self._rest.start()
+        log.info("Syncline Connect worker %s is ready", self.worker_id)
+
+    def stop(self) -> None:
+        """REST first, then connectors and tasks, as Kafka Connect does."""
+        self._rest.stop()
+        self.herder.stop()
+
+
+def run_standalone(worker_file: Path, connector_files: Sequence[Path]) -> int:
+    """What `connect-standalone` runs. Status 2 when the worker cannot start, 3 when a connector cannot be made."""
+    log_to_stderr()
+    ended = threading.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: ended.set())
+    try:
+        worker = StandaloneWorker(read_properties(worker_file))
+        worker.start()
+    except SynclineError as exc:
+        return _failed(f"the worker cannot start: {exc}", 2)
+    try:
+        for path in connector_files:
+            name, config, target = read_connector(path)
+            worker.herder.create(name, config, target)
+            log.info("connector %s created from %s", name, path)
+        ended.wait()
+    except SynclineError as exc:
+        return _failed(f"{path}: the connector cannot be created: {exc}", 3)
+    finally:
+        worker.stop()
+    return 0
+
+
+def run_broker(data: Path, port: int, host: str, config: Path | None, overrides: Sequence[str]) -> int:
+    """What `broker` runs; overrides are `name=value`."""
+    settings = read_properties(config) if config is not None else {}
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--override {override!r} is not of the form name=value")
+        settings[name.strip()] = value.strip()
+    from syncline.broker.server import serve
+
+    return serve(data, port, host, settings)
+
+
+def _failed(text: str, status: int) -> int:
+    print(f"syncline: {text}", file=sys.stderr)  # noqa: T201  # the process's last word
+    return status
+
+
+def read_connector(path: Path) -> tuple[str, dict[str, str | None], Target | None]:
+    """A connector file: a JSON object, flat or with name, config and initial_state, or Java properties."""
+    try:
+        content: Any = json.loads(path.read_text())
+    except OSError as exc:
+        raise ConfigError(f"connector file {path} cannot be read: {exc.strerror}") from exc
+    except ValueError:
+        content = read_properties(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"connector file {path} holds no JSON object")
+    target = None
+    if isinstance(content.get("config"), dict):
+        states = {"RUNNING": Target.STARTED, "PAUSED": Target.PAUSED, "STOPPED": Target.STOPPED}
+        target = states.get(str(content.get("initial_state", "RUNNING")).upper())
+        content = {"name": content.get("name"), **content["config"]}
+    if not content.get("name"):
+        raise ConfigError(f"connector file {path} names no connector: 'name' is missing")
+    return str(content["name"]), {k: None if v is None else str(v) for k, v in content.items()}, target

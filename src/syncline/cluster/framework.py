@@ -1,0 +1,395 @@
+"""Connector options of the framework itself (spec/connect.md 2.6), in Kafka Connect's order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from syncline.api import Plugin, PluginKind
+from syncline.options import Importance, Kind, Option, Width, at_least, one_of, option, options_of
+from syncline.options.checks import any_case, refuse
+from syncline.worker.plugins import Plugins
+
+_COMMON: Final = "Common"
+_ERRORS: Final = "Error Handling"
+_EOS: Final = "Exactly Once Support"
+HIGH, MEDIUM, LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
+CONVERTER_KEYS: Final = ("key.converter", "value.converter", "header.converter")
+
+
+def _name(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not value:
+        raise refuse(name, value, "String may not be empty")
+    controls = [str(ord(letter)) for letter in value if ord(letter) < 32 or 127 <= ord(letter) < 160]
+    if controls:
+        raise refuse(
+            name,
+            value,
+            f"String may not contain control sequences but had the following ASCII chars: {', '.join(controls)}",
+        )
+
+
+def _unique(name: str, value: Any) -> None:
+    if value is not None and len(set(value)) != len(value):
+        raise refuse(name, value, "Duplicate alias provided.")
+
+
+def _regex(name: str, value: Any) -> None:
+    try:
+        re.compile(value or "")
+    except re.error as exc:
+        raise refuse(name, value, f"Invalid regex: {exc}") from exc
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """Of every connector."""
+
+    name: str = option(
+        "name",
+        "Globally unique name of the connector.",
+        importance=HIGH,
+        group=_COMMON,
+        order=1,
+        width=Width.MEDIUM,
+        display="Connector name",
+        check=_name,
+    )
+    connector_class: str = option(
+        "connector.class",
+        "Class name or alias of the connector.",
+        importance=HIGH,
+        group=_COMMON,
+        order=2,
+        width=Width.LONG,
+        display="Connector class",
+    )
+    connector_version: str | None = option(
+        "connector.plugin.version",
+        "Version of the connector.",
+        default=None,
+        group=_COMMON,
+        order=3,
+        width=Width.MEDIUM,
+        display="Connector version",
+    )
+    tasks_max: int = option(
+        "tasks.max",
+        "How many tasks the connector may have.",
+        kind=Kind.INT,
+        default="1",
+        importance=HIGH,
+        group=_COMMON,
+        order=4,
+        width=Width.SHORT,
+        display="Tasks max",
+        check=at_least(1),
+    )
+    tasks_max_enforce: bool = option(
+        "tasks.max.enforce",
+        "Whether a connector with more tasks fails.",
+        kind=Kind.BOOLEAN,
+        default="true",
+        importance=LOW,
+        group=_COMMON,
+        order=5,
+        width=Width.SHORT,
+        display="Enforce tasks max",
+    )
+    key_converter: str | None = option(
+        "key.converter",
+        "Class of the key converter; the worker's when absent.",
+        kind=Kind.CLASS,
+        default=None,
+        importance=LOW,
+        group=_COMMON,
+        order=6,
+        width=Width.SHORT,
+        display="Key converter class",
+    )
+    key_converter_version: str | None = option(
+        "key.converter.plugin.version",
+        "Version of the key converter.",
+        default=None,
+        importance=LOW,
+        group=_COMMON,
+        order=7,
+        width=Width.SHORT,
+        display="Key converter version",
+    )
+    value_converter: str | None = option(
+        "value.converter",
+        "Class of the value converter; the worker's when absent.",
+        kind=Kind.CLASS,
+        default=None,
+        importance=LOW,
+        group=_COMMON,
+        order=8,
+        width=Width.SHORT,
+        display="Value converter class",
+    )
+    value_converter_version: str | None = option(
+        "value.converter.plugin.version",
+        "Version of the value converter.",
+        default=None,
+        importance=LOW,
+        group=_COMMON,
+        order=9,
+        width=Width.SHORT,
+        display="Value converter version",
+    )
+    header_converter: str | None = option(
+        "header.converter",
+        "Class of the header converter; the worker's when absent.",
+        kind=Kind.CLASS,
+        default=None,
+        importance=LOW,
+        group=_COMMON,
+        order=10,
+        width=Width.SHORT,
+        display="Header converter class",
+    )
+    header_converter_version: str | None = option(
+        "header.converter.plugin.version",
+        "Version of the header converter.",
+        default=None,
+        importance=LOW,
+        group=_COMMON,
+        order=11,
+        width=Width.SHORT,
+        display="Header converter version",
+    )
+    transforms: list[str] = option(
+        "transforms",
+        "Aliases of the transforms, in order.",
+        kind=Kind.LIST,
+        default="",
+        importance=LOW,
+        group="Transforms",
+        order=12,
+        width=Width.LONG,
+        display="Transforms",
+        check=_unique,
+    )
+    predicates: list[str] = option(
+        "predicates",
+        "Aliases of the predicates.",
+        kind=Kind.LIST,
+        default="",
+        importance=LOW,
+        group="Predicates",
+        order=13,
+        width=Width.LONG,
+        display="Predicates",
+        check=_unique,
+    )
+    reload: str = option(
+        "config.action.reload",
+        "What happens when a config provider's value expires: none or restart.",
+        default="restart",
+        importance=LOW,
+        group=_COMMON,
+        order=14,
+        width=Width.MEDIUM,
+        display="Reload Action",
+        check=one_of(["none", "restart"]),
+    )
+    retry_timeout: int = option(
+        "errors.retry.timeout",
+        "Milliseconds a failed operation is tried again; 0 never, -1 for ever.",
+        kind=Kind.LONG,
+        default="0",
+        group=_ERRORS,
+        order=1,
+        width=Width.MEDIUM,
+        display="Retry Timeout for Errors",
+    )
+    retry_delay: int = option(
+        "errors.retry.delay.max.ms",
+        "Most milliseconds between two tries.",
+        kind=Kind.LONG,
+        default="60000",
+        group=_ERRORS,
+        order=2,
+        width=Width.MEDIUM,
+        display="Maximum Delay Between Retries for Errors",
+    )
+    tolerance: str = option(
+        "errors.tolerance",
+        "none fails the task at the first bad record, all sets bad records aside.",
+        default="none",
+        group=_ERRORS,
+        order=3,
+        width=Width.SHORT,
+        display="Error Tolerance",
+        check=one_of(["none", "all"]),
+    )
+    log_errors: bool = option(
+        "errors.log.enable",
+        "Whether each failure is logged.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        group=_ERRORS,
+        order=4,
+        width=Width.SHORT,
+        display="Log Errors",
+    )
+    log_messages: bool = option(
+        "errors.log.include.messages",
+        "Whether the log names the record.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        group=_ERRORS,
+        order=5,
+        width=Width.SHORT,
+        display="Log Error Details",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkOptions:
+    """Of sinks, besides the common ones."""
+
+    topics: list[str] = option(
+        "topics",
+        "Topics to read, with commas between.",
+        kind=Kind.LIST,
+        default="",
+        importance=HIGH,
+        group=_COMMON,
+        order=4,
+        width=Width.LONG,
+        display="Topics",
+    )
+    regex: str = option(
+        "topics.regex",
+        "Regular expression of the topics to read.",
+        default="",
+        importance=HIGH,
+        group=_COMMON,
+        order=4,
+        width=Width.LONG,
+        display="Topics regex",
+        check=_regex,
+    )
+    letters: str = option(
+        "errors.deadletterqueue.topic.name",
+        "Topic for records that cannot be written; none when empty.",
+        default="",
+        group=_ERRORS,
+        order=6,
+        width=Width.MEDIUM,
+        display="Dead Letter Queue Topic Name",
+    )
+    letters_factor: int = option(
+        "errors.deadletterqueue.topic.replication.factor",
+        "Replicas of that topic if it is made.",
+        kind=Kind.SHORT,
+        default="3",
+        group=_ERRORS,
+        order=7,
+        width=Width.MEDIUM,
+        display="Dead Letter Queue Topic Replication Factor",
+    )
+    letters_headers: bool = option(
+        "errors.deadletterqueue.context.headers.enable",
+        "Whether dead letters say in headers why they are there.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        group=_ERRORS,
+        order=8,
+        width=Width.MEDIUM,
+        display="Enable Error Context Headers",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Of sources, besides the common ones."""
+
+    groups: list[str] = option(
+        "topic.creation.groups",
+        "Groups of topics with settings of their own.",
+        kind=Kind.LIST,
+        default="",
+        importance=LOW,
+        group="Topic Creation",
+        order=1,
+        width=Width.LONG,
+        display="Topic Creation Groups",
+        check=_unique,
+    )
+    support: str = option(
+        "exactly.once.support",
+        "requested or required.",
+        default="requested",
+        group=_EOS,
+        order=2,
+        width=Width.SHORT,
+        display="Exactly once support",
+        check=any_case(["requested", "required"]),
+    )
+    boundary: str = option(
+        "transaction.boundary",
+        "poll, interval or connector.",
+        default="poll",
+        group=_EOS,
+        order=3,
+        width=Width.SHORT,
+        display="Transaction Boundary",
+        check=any_case(["interval", "poll", "connector"]),
+    )
+    interval: int | None = option(
+        "transaction.boundary.interval.ms",
+        "Milliseconds between transactions with boundary interval.",
+        kind=Kind.LONG,
+        default=None,
+        importance=LOW,
+        group=_EOS,
+        order=4,
+        width=Width.SHORT,
+        display="Transaction boundary interval",
+    )
+    offsets_topic: str | None = option(
+        "offsets.storage.topic",
+        "Topic for this connector's offsets; the worker's when absent.",
+        default=None,
+        importance=LOW,
+        group="offsets.topic",
+        order=1,
+        width=Width.LONG,
+        display="Offsets topic",
+    )
+
+
+def _always(values: Sequence[str]) -> Any:
+    return lambda properties: list(values)
+
+
+def framework_options(plugins: Plugins, plugin: Plugin, converters: dict[str, str | None]) -> Sequence[Option]:
+    """The framework's options for a connector; `converters` gives the defaults of the converter keys."""
+    kind = SinkOptions if plugin.kind is PluginKind.SINK else SourceOptions
+    return [
+        _completed(plugins, plugin, option, converters) for option in (*options_of(CommonOptions), *options_of(kind))
+    ]
+
+
+def _completed(plugins: Plugins, plugin: Plugin, option: Option, converters: dict[str, str | None]) -> Option:
+    if option.name == "connector.plugin.version":
+        version = plugin.version
+        return replace(option, default=version, recommend=_always([version]))
+    for key in CONVERTER_KEYS:
+        kind = PluginKind.HEADER_CONVERTER if key == "header.converter" else PluginKind.CONVERTER
+        default = converters.get(key)
+        if option.name == key:
+            names = sorted(p.java_class for p in plugins.of(kind))
+            return replace(option, default=default, recommend=_always(names))
+        if option.name == f"{key}.plugin.version":
+            known = plugins.find(default, kind) if default else None
+            version = known.version if known is not None else "4.1.0"
+            return replace(option, default=version if default else None, recommend=_always([version]))
+    return option

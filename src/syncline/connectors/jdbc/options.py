@@ -1,0 +1,86 @@
+"""Options that source and sink share, and how they become connection settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from syncline.connectors.jdbc.dialect import Dialect, Refused, Settings
+from syncline.connectors.jdbc.dialects import dialect_of
+from syncline.connectors.jdbc.moments import zone_of
+from syncline.connectors.jdbc.url import parse_url
+from syncline.errors import ConfigError
+from syncline.options.checks import refuse
+from syncline.options.load import CheckedValue
+
+PREFIX: Final = "connection."
+_OURS: Final = frozenset({"url", "user", "password", "attempts", "backoff.ms"})
+
+DIALECT_NAMES: Final = (
+    "",
+    *("Db2DatabaseDialect", "MySqlDatabaseDialect", "SybaseDatabaseDialect", "GenericDatabaseDialect"),
+    *("OracleDatabaseDialect", "SqlServerDatabaseDialect", "PostgreSqlDatabaseDialect", "SqliteDatabaseDialect"),
+    *("DerbyDatabaseDialect", "SapHanaDatabaseDialect", "VerticaDatabaseDialect"),
+)
+"""What Confluent's connector knows and recommends; three of them are available here."""
+
+
+def settings_of(config: Mapping[str, str | None], *, isolation: str | None = None) -> Settings:
+    """How to connect, from a connector's configuration; ValueError for a malformed URL."""
+    return Settings(
+        url=parse_url((config.get("connection.url") or "").strip()),
+        user=config.get("connection.user"),
+        password=config.get("connection.password"),
+        properties={
+            key.removeprefix(PREFIX): value
+            for key, value in config.items()
+            if key.startswith(PREFIX) and key.removeprefix(PREFIX) not in _OURS and value is not None
+        },
+        timezone=zone_of((config.get("db.timezone") or "UTC").strip()),
+        isolation=isolation,
+    )
+
+
+def dialect_for(config: Mapping[str, str | None], settings: Settings) -> Dialect:
+    """The dialect a configuration means; ConfigError when it is not available."""
+    return dialect_of(settings.url, (config.get("dialect.name") or "").strip())
+
+
+def check_connection(config: Mapping[str, str | None], answers: Mapping[str, CheckedValue]) -> None:
+    """Connect once, as validation does; what is wrong is an error on `connection.url`."""
+    answer = answers["connection.url"]
+    quoting = str(config.get("quote.sql.identifiers") or "always").strip().lower()
+    if quoting not in ("always", "never"):
+        answer.errors.append(f"No matching QuoteMethod found for '{config.get('quote.sql.identifiers')}'")
+        return
+    if answer.errors or any(answers[name].errors for name in ("db.timezone",) if name in answers):
+        return
+    try:
+        settings = settings_of(config)
+        dialect = dialect_for(config, settings)
+        dialect.connect(settings).close()
+    except ValueError as exc:
+        answer.errors.append(str(exc))
+    except ConfigError as exc:
+        answer.errors += [text for texts in exc.errors.values() for text in texts]
+    except Refused as exc:
+        answer.errors.append(f"Could not connect to database. {exc}")
+
+
+def one_case(*allowed: str) -> Any:
+    """A check for words that may be all lower or all upper case."""
+    words = {word.lower() for word in allowed} | {word.upper() for word in allowed}
+
+    def check(name: str, value: Any) -> None:
+        if value not in words:
+            raise refuse(name, value, f"Invalid enumerator; one of {', '.join(sorted(w.lower() for w in allowed))}")
+
+    return check
+
+
+def time_zone(name: str, value: Any) -> None:
+    """A check for zone ids."""
+    try:
+        zone_of(str(value))
+    except ValueError as exc:
+        raise refuse(name, value, str(exc)) from exc

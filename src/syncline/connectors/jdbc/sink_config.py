@@ -1,0 +1,371 @@
+"""Options of the JDBC sink, in Confluent's order (spec/jdbc.md 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from syncline.connectors.jdbc.options import DIALECT_NAMES, check_connection, one_case, time_zone
+from syncline.options import Importance, Kind, Password, Width, at_least, non_empty, one_of, option
+from syncline.options.checks import refuse
+from syncline.options.load import CheckedValue
+
+_CONNECTION: Final = "Connection"
+_WRITES: Final = "Writes"
+_MAPPING: Final = "Data Mapping"
+_DDL: Final = "DDL Support"
+_DML: Final = "DML Support"
+_RETRIES: Final = "Retries"
+_KINDS: Final = ("TABLE", "PARTITIONED TABLE", "VIEW")
+HIGH, MEDIUM, LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
+
+
+def _table_types(name: str, value: Any) -> None:
+    non_empty(name, value)
+    for entry in value or []:
+        if entry.upper() not in _KINDS:
+            raise refuse(name, value, f"String must be one of: {', '.join(_KINDS)}")
+
+
+def _recommend(*values: str) -> Any:
+    return lambda properties: list(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkConfig:
+    """The configuration of a sink connector and its tasks."""
+
+    url: str = option(
+        "connection.url",
+        "JDBC URL of the database, such as jdbc:mariadb://host:3306/db, jdbc:postgresql://host/db, jdbc:sqlite:file.",
+        importance=HIGH,
+        group=_CONNECTION,
+        order=1,
+        width=Width.LONG,
+        display="JDBC URL",
+    )
+    user: str | None = option(
+        "connection.user",
+        "Name of the database account.",
+        default=None,
+        importance=HIGH,
+        group=_CONNECTION,
+        order=2,
+        width=Width.MEDIUM,
+        display="JDBC User",
+    )
+    password: Password | None = option(
+        "connection.password",
+        "Its password.",
+        kind=Kind.PASSWORD,
+        default=None,
+        importance=HIGH,
+        group=_CONNECTION,
+        order=3,
+        width=Width.MEDIUM,
+        display="JDBC Password",
+    )
+    credentials: str = option(
+        "jdbc.credentials.provider.class",
+        "Accepted for compatibility; user and password are used.",
+        kind=Kind.CLASS,
+        default="io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider",
+        importance=LOW,
+        group=_CONNECTION,
+        order=4,
+        width=Width.LONG,
+        display="JDBC Credentials Provider Class",
+    )
+    dialect: str = option(
+        "dialect.name",
+        "Name of the dialect; empty takes the one the URL means.",
+        default="",
+        importance=LOW,
+        group=_CONNECTION,
+        order=5,
+        width=Width.LONG,
+        display="Database Dialect",
+        recommend=_recommend(*DIALECT_NAMES),
+    )
+    attempts: int = option(
+        "connection.attempts",
+        "How often to try to connect.",
+        kind=Kind.INT,
+        default="3",
+        importance=LOW,
+        group=_CONNECTION,
+        order=6,
+        width=Width.SHORT,
+        display="JDBC connection attempts",
+        check=at_least(1),
+    )
+    backoff_ms: int = option(
+        "connection.backoff.ms",
+        "Milliseconds between two tries.",
+        kind=Kind.LONG,
+        default="10000",
+        importance=LOW,
+        group=_CONNECTION,
+        order=7,
+        width=Width.SHORT,
+        display="JDBC connection backoff in milliseconds",
+    )
+    insert_mode: str = option(
+        "insert.mode",
+        "insert, upsert or update.",
+        default="insert",
+        importance=HIGH,
+        group=_WRITES,
+        order=1,
+        width=Width.MEDIUM,
+        display="Insert Mode",
+        check=one_case("insert", "upsert", "update"),
+    )
+    batch_size: int = option(
+        "batch.size",
+        "Rows written with one statement at the most, where there are that many.",
+        kind=Kind.INT,
+        default="3000",
+        importance=MEDIUM,
+        group=_WRITES,
+        order=2,
+        width=Width.SHORT,
+        display="Batch Size",
+        check=at_least(0),
+    )
+    deletes: bool = option(
+        "delete.enabled",
+        "Whether a null value deletes the row of its key; needs pk.mode=record_key.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        importance=MEDIUM,
+        group=_WRITES,
+        order=3,
+        width=Width.SHORT,
+        display="Enable deletes",
+        dependents=("pk.mode",),
+    )
+    table_types: list[str] = option(
+        "table.types",
+        "Kinds of tables that may be written: TABLE, PARTITIONED TABLE, VIEW.",
+        kind=Kind.LIST,
+        default="TABLE",
+        importance=LOW,
+        group=_WRITES,
+        order=4,
+        width=Width.MEDIUM,
+        display="Table Types",
+        check=_table_types,
+    )
+    replace_null: bool = option(
+        "replace.null.with.default",
+        "Whether a null in a field that has a default is written as that default.",
+        kind=Kind.BOOLEAN,
+        default="true",
+        importance=LOW,
+        group=_WRITES,
+        order=5,
+        width=Width.SHORT,
+        display="Replace null with default",
+    )
+    table_format: str = option(
+        "table.name.format",
+        "Name of the table; ${topic} stands for the topic.",
+        default="${topic}",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=1,
+        width=Width.LONG,
+        display="Table Name Format",
+        check=non_empty,
+    )
+    pk_mode: str = option(
+        "pk.mode",
+        "Where the primary key comes from: none, kafka, record_key, record_value.",
+        default="none",
+        importance=HIGH,
+        group=_MAPPING,
+        order=2,
+        width=Width.MEDIUM,
+        display="Primary Key Mode",
+        dependents=("pk.fields",),
+        check=one_case("none", "kafka", "record_key", "record_value"),
+    )
+    pk_fields: list[str] = option(
+        "pk.fields",
+        "Fields of the primary key; what they mean depends on pk.mode.",
+        kind=Kind.LIST,
+        default="",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=3,
+        width=Width.LONG,
+        display="Primary Key Fields",
+    )
+    whitelist: list[str] = option(
+        "fields.whitelist",
+        "Fields of the value to write; all when empty. Key columns are always written.",
+        kind=Kind.LIST,
+        default="",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=4,
+        width=Width.LONG,
+        display="Fields Whitelist",
+    )
+    timezone: str = option(
+        "db.timezone",
+        "Zone in which timestamps and times are written.",
+        default="UTC",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=5,
+        width=Width.MEDIUM,
+        display="DB Time Zone",
+        check=time_zone,
+    )
+    date_timezone: str = option(
+        "date.timezone",
+        "Zone in which dates are written: DB_TIMEZONE or UTC. West of UTC the former moves each date back a day.",
+        default="DB_TIMEZONE",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=6,
+        width=Width.MEDIUM,
+        display="Date Time Zone",
+        check=one_of(["DB_TIMEZONE", "UTC"]),
+    )
+    timestamp_fields: list[str] = option(
+        "timestamp.fields.list",
+        "Fields that hold microseconds or nanoseconds since the epoch, as number or text, and are timestamps.",
+        kind=Kind.LIST,
+        default="",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=7,
+        width=Width.MEDIUM,
+        display="Timestamp Fields Whitelist",
+    )
+    timestamp_precision: str = option(
+        "timestamp.precision.mode",
+        "Unit of those fields: MICROSECONDS or NANOSECONDS.",
+        default="MICROSECONDS",
+        importance=MEDIUM,
+        group=_MAPPING,
+        order=8,
+        width=Width.MEDIUM,
+        display="Timestamp Precision Mode",
+        check=one_case("microseconds", "nanoseconds"),
+    )
+    calendar: str = option(
+        "date.calendar.system",
+        "LEGACY counts dates before 1582-10-15 as Java's old calendar does, PROLEPTIC_GREGORIAN as ISO 8601.",
+        default="LEGACY",
+        importance=LOW,
+        group=_MAPPING,
+        order=9,
+        width=Width.MEDIUM,
+        display="Date Calendar System",
+        check=one_of(["LEGACY", "PROLEPTIC_GREGORIAN"]),
+    )
+    text_column: str = option(
+        "string.output.value.column.name",
+        "Column for records whose value is a plain string.",
+        default="record_value",
+        importance=LOW,
+        group=_MAPPING,
+        order=10,
+        width=Width.MEDIUM,
+        display="String Output Value Column Name",
+        check=non_empty,
+    )
+    auto_create: bool = option(
+        "auto.create",
+        "Whether a missing table is created from the first record's schema.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        importance=MEDIUM,
+        group=_DDL,
+        order=1,
+        width=Width.SHORT,
+        display="Auto-Create",
+    )
+    auto_evolve: bool = option(
+        "auto.evolve",
+        "Whether missing columns are added; they must be optional or have a default.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        importance=MEDIUM,
+        group=_DDL,
+        order=2,
+        width=Width.SHORT,
+        display="Auto-Evolve",
+    )
+    quoting: str = option(
+        "quote.sql.identifiers",
+        "always or never.",
+        default="ALWAYS",
+        importance=MEDIUM,
+        group=_DDL,
+        order=3,
+        width=Width.MEDIUM,
+        display="Quote Identifiers",
+        recommend=_recommend("always", "never"),
+    )
+    merge_holdlock: bool = option(
+        "mssql.use.merge.holdlock",
+        "For SQL Server only.",
+        kind=Kind.BOOLEAN,
+        default="true",
+        importance=LOW,
+        group=_DML,
+        order=1,
+        width=Width.MEDIUM,
+        display="SQL Server - Use HOLDLOCK in MERGE",
+    )
+    max_retries: int = option(
+        "max.retries",
+        "How often records are tried again after an error that may pass, before the task fails.",
+        kind=Kind.INT,
+        default="10",
+        importance=MEDIUM,
+        group=_RETRIES,
+        order=1,
+        width=Width.SHORT,
+        display="Maximum Retries",
+        check=at_least(0),
+    )
+    retry_ms: int = option(
+        "retry.backoff.ms",
+        "Milliseconds before each such try.",
+        kind=Kind.INT,
+        default="3000",
+        importance=MEDIUM,
+        group=_RETRIES,
+        order=2,
+        width=Width.SHORT,
+        display="Retry Backoff (millis)",
+        check=at_least(0),
+    )
+    trim_log: bool = option(
+        "trim.sensitive.log",
+        "Whether the texts of SQL errors are left out of messages; SQLSTATE and error code stay.",
+        kind=Kind.BOOLEAN,
+        default="false",
+        importance=LOW,
+        group="",
+    )
+
+
+def check_rules(config: Mapping[str, str | None], answers: dict[str, CheckedValue]) -> None:
+    """Rules between options; messages are appended to `answers`."""
+    mode = str(answers["pk.mode"].value or "").lower()
+    if answers["delete.enabled"].value and mode != "record_key":
+        for name in ("pk.mode", "delete.enabled"):
+            answers[name].errors.append("Deletes are only supported for pk.mode record_key")
+    if str(answers["insert.mode"].value or "").lower() == "update" and mode == "none":
+        answers["insert.mode"].errors.append(
+            "insert.mode=update with pk.mode=none would overwrite every row of the table; choose a pk.mode"
+        )
+    check_connection(config, answers)

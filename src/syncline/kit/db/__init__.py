@@ -1,0 +1,6 @@
+"""Databases for services: one URL in, SQLAlchemy Core out, on SQLite, MariaDB, MySQL and PostgreSQL."""
+
+from syncline.kit.db.columns import Moment
+from syncline.kit.db.database import Database
+
+__all__ = ["Database", "Moment"]

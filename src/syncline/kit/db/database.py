@@ -1,0 +1,123 @@
+"""A service's database: transactions, tables, and errors that say whether trying again makes sense."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from syncline.errors import ConfigError
+from syncline.kit.db import url as urls
+from syncline.kit.errors import DatabaseUnavailable
+
+_DDL_LOCK: Final = 7_270_319
+"""Any number; every service's instances must take the same one."""
+
+
+class Database:
+    """A pool of connections to one database; calls block, so they belong into threads.
+
+    Give it to `Service.during`; it is asked once before the service starts.
+    """
+
+    def __init__(self, url: str, tables: MetaData | None = None) -> None:
+        """`tables` are created where they are missing. ConfigError for a URL that cannot be used."""
+        resolved, connect_args = urls.resolve(url)
+        self.shown = urls.shown(resolved)
+        """The URL without its password."""
+        self._tables = tables
+        self._engine: Engine = create_engine(
+            resolved, connect_args=connect_args, pool_pre_ping=True, pool_timeout=urls.CONNECT_SECONDS
+        )
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _let_readers_and_writer_work_together)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back on an error.
+
+        DatabaseUnavailable when the database does not answer or is lost meanwhile; other database
+        errors are the caller's own and pass as SQLAlchemy raises them.
+        """
+        try:
+            connection = self._engine.connect()
+        except (DBAPIError, PoolTimeout) as exc:
+            raise self._unavailable(exc) from exc
+        try:
+            with connection, connection.begin():
+                yield connection
+        except DBAPIError as exc:
+            if exc.connection_invalidated or getattr(exc.orig, "sqlite_errorname", "") in _BUSY:
+                raise self._unavailable(exc) from exc
+            raise
+
+    async def check(self) -> None:
+        """Ask the database; DatabaseUnavailable when it does not answer."""
+        await asyncio.to_thread(self._ask)
+
+    async def __aenter__(self) -> Database:
+        await asyncio.to_thread(self._create_tables if self._tables is not None else self._ask)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._engine.dispose)
+
+    def _ask(self) -> None:
+        with self.begin() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def _create_tables(self) -> None:
+        assert self._tables is not None
+        with self.begin() as connection, _one_at_a_time(connection):
+            self._tables.create_all(connection)
+            for table in self._tables.sorted_tables:
+                found = {column["name"] for column in inspect(connection).get_columns(table.name)}
+                missing = [column.name for column in table.columns if column.name not in found]
+                if missing:
+                    raise ConfigError(
+                        f"the table {table.name} in {self.shown} was made by something else: it lacks "
+                        f"{', '.join(missing)}; give this service another database or drop the table"
+                    )
+
+    def _unavailable(self, exc: Exception) -> DatabaseUnavailable:
+        cause = exc.orig if isinstance(exc, DBAPIError) else exc
+        reason = str(cause.args[-1] if cause is not None and cause.args else exc)
+        return DatabaseUnavailable(f"cannot use the database {self.shown}: {reason.splitlines()[0]}")
+
+
+_BUSY: Final = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_BUSY_SNAPSHOT"}
+
+
+def _let_readers_and_writer_work_together(connection: Any, _: object) -> None:
+    """SQLite's write-ahead log: readers see the last commit while one process writes."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+@contextmanager
+def _one_at_a_time(connection: Connection) -> Iterator[None]:
+    """Instances that start together create tables one after the other, or the second one would fail.
+
+    PostgreSQL lets go at the end of the transaction, SQLite too.
+    """
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _DDL_LOCK})
+    elif dialect == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(
+            text("SELECT GET_LOCK(:lock, :seconds)"),
+            {"lock": str(_DDL_LOCK), "seconds": urls.STATEMENT_SECONDS},
+        )
+    try:
+        yield
+    finally:
+        if dialect in ("mysql", "mariadb"):
+            connection.execute(text("SELECT RELEASE_LOCK(:lock)"), {"lock": str(_DDL_LOCK)})
