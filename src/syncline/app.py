@@ -9,12 +9,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from syncline.clock import SYSTEM_CLOCK
 from syncline.cluster.standalone import StandaloneHerder
-from syncline.errors import ConfigError, SynclineError
+from syncline.errors import ConfigError, ConnectError, SynclineError
+from syncline.ids import TopicPartition
+from syncline.kafka.client import Admin, Consumer, Message, Producer
 from syncline.options.properties import read_properties
 from syncline.rest.app import RestApp
 from syncline.rest.server import RestServer, bind
@@ -106,6 +109,49 @@ def run_broker(data: Path, port: int, host: str, config: Path | None, overrides:
     from syncline.broker.server import serve
 
     return serve(data, port, host, settings)
+
+
+def kafka_admin(bootstrap: str) -> Admin:
+    """An admin client for commands; librdkafka's own log lines stay quiet."""
+    logging.getLogger("syncline.kafka.client").setLevel(logging.CRITICAL)
+    return Admin({"bootstrap.servers": bootstrap})
+
+
+def kafka_producer(bootstrap: str) -> Producer:
+    """A producer for commands."""
+    logging.getLogger("syncline.kafka.client").setLevel(logging.CRITICAL)
+    return Producer({"bootstrap.servers": bootstrap, "message.timeout.ms": "30000"})
+
+
+def kafka_watermarks(bootstrap: str, topic: str, partitions: int) -> list[tuple[int, int]]:
+    """First and end offset of each partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "syncline-cli"})
+    try:
+        return [consumer.watermarks(TopicPartition(topic, number)) for number in range(partitions)]
+    finally:
+        consumer.close()
+
+
+def kafka_records(bootstrap: str, topic: str, from_beginning: bool, timeout_ms: int | None) -> Iterator[Message]:
+    """Records of all partitions, from their beginning or from now on, without a group."""
+    admin = kafka_admin(bootstrap)
+    facts = admin.topic(topic)
+    if facts is None:
+        raise ConnectError(f"topic {topic} does not exist; `syncline topics list` shows those that do")
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "syncline-cli"})
+    try:
+        start = -2 if from_beginning else -1
+        consumer.assign({TopicPartition(topic, number): start for number in range(facts.partitions)})
+        quiet_since = SYSTEM_CLOCK.monotonic()
+        while True:
+            found = consumer.read(500, 0.1)
+            if found:
+                yield from found
+                quiet_since = SYSTEM_CLOCK.monotonic()
+            elif timeout_ms is not None and SYSTEM_CLOCK.monotonic() - quiet_since > timeout_ms / 1000:
+                return
+    finally:
+        consumer.close()
 
 
 def _failed(text: str, status: int) -> int:

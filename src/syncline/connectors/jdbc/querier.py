@@ -164,9 +164,7 @@ class Querier:
         chosen = [columns.get(name) or folded[name.lower()] for name in names]
         for column in chosen:
             if column.kind is not Kind.TIMESTAMP:
-                raise ConnectError(
-                    f"Column {column.name} of table {table.full} is {column.type} and no timestamp"
-                )
+                raise ConnectError(f"Column {column.name} of table {table.full} is {column.type} and no timestamp")
         if self.plan.check_nulls and all(column.nullable for column in chosen):
             raise ConnectError(
                 f"Cannot make incremental queries using timestamp columns {','.join(names)} on "
@@ -259,8 +257,7 @@ class Querier:
         self.position = position_of(offsets[-1])
         partition, topic, schema = self.plan.partition, self.plan.topic, layout.schema
         return [
-            SourceRecord(partition, offset, topic, schema, value)
-            for offset, value in zip(offsets, values, strict=True)
+            SourceRecord(partition, offset, topic, schema, value) for offset, value in zip(offsets, values, strict=True)
         ]
 
     # --- columns -----------------------------------------------------------------------------------
@@ -339,9 +336,7 @@ def _id(value: Any, name: str, column: ResultColumn) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConnectError(f"Invalid type for incrementing column: {name} is {column.type}")
     if value > _LONG_MAX:
-        raise ConnectError(
-            f"Decimal value for incrementing column exceeded Long.MAX_VALUE: {name} is {value}"
-        )
+        raise ConnectError(f"Decimal value for incrementing column exceeded Long.MAX_VALUE: {name} is {value}")
     return value
 
 

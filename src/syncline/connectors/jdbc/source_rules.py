@@ -110,9 +110,7 @@ RULES: Final = (
         f"At least one table filtering configuration is required. Provide one of: {', '.join(FILTERS)}.",
     ),
     Rule(
-        _when(
-            lambda g: g.has("table.exclude.list") and not g.has("table.include.list"), "table.exclude.list"
-        ),
+        _when(lambda g: g.has("table.exclude.list") and not g.has("table.include.list"), "table.exclude.list"),
         "table.exclude.list leaves tables out of those table.include.list selects; give both.",
     ),
     Rule(
@@ -121,8 +119,7 @@ RULES: Final = (
     ),
     Rule(
         _filtered_query,
-        "Do not specify table filtering configs with 'query'. Remove either the query or "
-        f"{', '.join(FILTERS)}.",
+        f"Do not specify table filtering configs with 'query'. Remove either the query or {', '.join(FILTERS)}.",
     ),
     Rule(
         _no_select,
