@@ -129,9 +129,9 @@ class Producer:
         if error is not None and self._failure is None:
             self._failure = ConnectError(f"record for topic {message.topic()} was not delivered: {error.str()}")
 
-    def poll(self) -> None:
-        """Serve delivery reports without waiting."""
-        self._producer.poll(0)
+    def poll(self, seconds: float = 0) -> None:
+        """Serve delivery reports; wait for the first one at most `seconds`."""
+        self._producer.poll(seconds)
 
     def check(self) -> None:
         """Raise ConnectError if a record could not be delivered."""

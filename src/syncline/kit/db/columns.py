@@ -55,4 +55,4 @@ class _Milliseconds(UserDefinedType[int]):
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        return "DATETIME"
+        return "TIMESTAMP"

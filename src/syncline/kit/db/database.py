@@ -27,8 +27,9 @@ class Database:
 
     def __init__(self, url: str, tables: MetaData | None = None) -> None:
         """`tables` are created where they are missing. ConfigError for a URL that cannot be used."""
-        resolved, connect_args = urls.resolve(url)
-        self.shown = urls.shown(resolved)
+        given = urls.parse(url)
+        resolved, connect_args = urls.resolve(given)
+        self.shown = urls.shown(given)
         """The URL without its password."""
         self._tables = tables
         self._engine: Engine = create_engine(

@@ -19,6 +19,7 @@ STATEMENT_SECONDS: Final = 10
 class _Driver(NamedTuple):
     module: str
     dialect: str
+    """SQLAlchemy's name. Its `mysql` serves MariaDB as well, but its `mariadb` refuses MySQL."""
     connect_args: dict[str, Any]
 
 
@@ -28,8 +29,8 @@ _MYSQL_TIMEOUTS: Final = {
     "write_timeout": STATEMENT_SECONDS,
 }
 _MYSQL: Final = (
-    _Driver("mariadb", "mariadb+mariadbconnector", _MYSQL_TIMEOUTS),
-    _Driver("pymysql", "mariadb+pymysql", {**_MYSQL_TIMEOUTS, "charset": "utf8mb4"}),
+    _Driver("mariadb", "mysql+mariadbconnector", _MYSQL_TIMEOUTS),
+    _Driver("pymysql", "mysql+pymysql", {**_MYSQL_TIMEOUTS, "charset": "utf8mb4"}),
 )
 _POSTGRESQL: Final = (
     _Driver(
@@ -50,8 +51,8 @@ _DRIVERS: Final = {
 """Scheme to the extra that brings the drivers, and the drivers, the best first."""
 
 
-def resolve(text: str) -> tuple[URL, dict[str, Any]]:
-    """The URL with its driver, and the driver's own arguments; ConfigError says what is wrong with it."""
+def parse(text: str) -> URL:
+    """The URL as it was given; ConfigError says what is wrong with it."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as exc:
@@ -62,6 +63,12 @@ def resolve(text: str) -> tuple[URL, dict[str, Any]]:
     if scheme not in _DRIVERS:
         raise ConfigError(f"{scheme}:// is not supported; use one of {', '.join(sorted(_DRIVERS))}")
     _refuse_incomplete(url, scheme)
+    return url
+
+
+def resolve(url: URL) -> tuple[URL, dict[str, Any]]:
+    """The URL with the best driver installed, and that driver's own arguments; ConfigError if there is none."""
+    scheme = url.drivername.partition("+")[0]
     extra, drivers = _DRIVERS[scheme]
     for driver in drivers:
         if find_spec(driver.module) is not None:
