@@ -58,9 +58,7 @@ def test_timestamp_asks_for_an_open_interval() -> None:
 
 def test_timestamp_and_incrementing_ask_for_both() -> None:
     query = TimestampedIncrementing("ts", "id").query(TABLE, Position(5, 3), 9)
-    assert text(query) == (
-        'SELECT * FROM "t" WHERE ts < ? AND ((ts = ? AND id > ?) OR ts > ?) ORDER BY ts,id ASC'
-    )
+    assert text(query) == ('SELECT * FROM "t" WHERE ts < ? AND ((ts = ? AND id > ?) OR ts > ?) ORDER BY ts,id ASC')
     assert query.params == (Instant(9), Instant(5), 3, Instant(5))
 
 
@@ -80,9 +78,7 @@ def test_a_limit_and_chosen_columns_fit_tables_and_queries() -> None:
     query = Incrementing("id").query(TABLE, Position(), None).limited(10)
     assert "?".join(query.pieces("a, b")) == 'SELECT a, b FROM "t" WHERE id > ? ORDER BY id ASC LIMIT 10'
     query = Incrementing("id").query(USERS_QUERY, Position(), None)
-    assert "?".join(query.pieces("id")) == (
-        "SELECT id FROM (SELECT id, v FROM t) query WHERE id > ? ORDER BY id ASC"
-    )
+    assert "?".join(query.pieces("id")) == ("SELECT id FROM (SELECT id, v FROM t) query WHERE id > ? ORDER BY id ASC")
 
 
 def test_several_timestamp_columns_are_one_expression() -> None:
@@ -117,9 +113,7 @@ def test_no_row_is_behind_the_offset_of_a_row_before_it(marks: list[int], follow
         assert offset < later, (mark, offset)
 
 
-@pytest.mark.parametrize(
-    ("marks", "whole"), [([1, 2, 3], 2), ([1, 2, 2], 1), ([5, 5, 5], 0), ([(1, 1), (1, 2)], 1)]
-)
+@pytest.mark.parametrize(("marks", "whole"), [([1, 2, 3], 2), ([1, 2, 2], 1), ([5, 5, 5], 0), ([(1, 1), (1, 2)], 1)])
 def test_a_page_is_cut_before_its_last_group(marks: list[Mark], whole: int) -> None:
     assert whole_groups(marks) == whole
 
@@ -233,9 +227,7 @@ def test_a_crash_repeats_at_most_what_was_not_committed(steps: list[str], page: 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 4), max_size=30), st.integers(1, 5), st.booleans())
-def test_pages_over_equal_timestamps_lose_and_repeat_nothing(
-    stamps: list[int], page: int, with_id: bool
-) -> None:
+def test_pages_over_equal_timestamps_lose_and_repeat_nothing(stamps: list[int], page: int, with_id: bool) -> None:
     strategy: Strategy = TimestampedIncrementing("ts", "id") if with_id else Timestamped("ts")
     with table(strategy, page) as t:
         for stamp in stamps:

@@ -70,9 +70,7 @@ def test_an_offset_is_read_back_as_the_position_it_was_made_from(timestamp: int,
         pytest.param({"incrementing": 3, "other": "x"}, Position(None, 3), id="unknown keys are passed over"),
     ],
 )
-def test_stored_offsets_of_every_age_are_understood(
-    offset: Mapping[str, Any] | None, position: Position
-) -> None:
+def test_stored_offsets_of_every_age_are_understood(offset: Mapping[str, Any] | None, position: Position) -> None:
     assert position_of(offset) == position
 
 

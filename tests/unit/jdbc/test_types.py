@@ -47,9 +47,7 @@ def kind(target: Target) -> str:
         (5, -2, DECIMAL, DECIMAL, Type.INT32, Type.INT32),
     ],
 )
-def test_numeric_mapping(
-    precision: int, scale: int, none: str, precision_only: str, best_fit: str, eager: str
-) -> None:
+def test_numeric_mapping(precision: int, scale: int, none: str, precision_only: str, best_fit: str, eager: str) -> None:
     for mapping, wanted in zip(NumericMapping, (none, precision_only, best_fit, eager), strict=True):
         assert kind(settings(numeric_mapping=mapping).numeric(precision, scale, optional=True)) == wanted
 

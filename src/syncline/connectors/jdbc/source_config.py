@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from syncline.connectors.jdbc.modes import Mode
 from syncline.connectors.jdbc.moments import Calendar, zone_of
+from syncline.connectors.jdbc.options import DIALECT_NAMES, time_zone
 from syncline.connectors.jdbc.types import Granularity, NumericMapping, TypeSettings
 from syncline.options import Importance, Kind, Password, Width, at_least, load, one_of, option
 from syncline.options.checks import refuse
@@ -18,21 +19,6 @@ MODE: Final = "Mode"
 CONNECTOR: Final = "Connector"
 
 DEFAULT_CREDENTIALS: Final = "io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"
-
-DIALECTS: Final = (
-    "",
-    "Db2DatabaseDialect",
-    "MySqlDatabaseDialect",
-    "SybaseDatabaseDialect",
-    "GenericDatabaseDialect",
-    "OracleDatabaseDialect",
-    "SqlServerDatabaseDialect",
-    "PostgreSqlDatabaseDialect",
-    "SqliteDatabaseDialect",
-    "DerbyDatabaseDialect",
-    "SapHanaDatabaseDialect",
-    "VerticaDatabaseDialect",
-)
 
 ISOLATION_MODES: Final = (
     "DEFAULT",
@@ -64,20 +50,13 @@ def _one_case(allowed: Sequence[str]) -> Any:
 
 
 def _dialect(name: str, value: Any) -> None:
-    if value is not None and value not in DIALECTS:
-        raise refuse(name, value, f"Invalid enumerator. Valid values are: {', '.join(DIALECTS[1:])}")
+    if value is not None and value not in DIALECT_NAMES:
+        raise refuse(name, value, f"Invalid enumerator. Valid values are: {', '.join(DIALECT_NAMES[1:])}")
 
 
 def _credentials(name: str, value: Any) -> None:
     if value != DEFAULT_CREDENTIALS:
         raise refuse(name, value, f"Only {DEFAULT_CREDENTIALS} is available, which takes connection.user and .password")
-
-
-def _time_zone(name: str, value: Any) -> None:
-    try:
-        zone_of(value or "")
-    except ValueError as exc:
-        raise refuse(name, value, str(exc)) from None
 
 
 def _patterns(name: str, value: Any) -> None:
@@ -329,7 +308,7 @@ class SourceConfig:
         width=Width.LONG,
         display="Database Dialect",
         check=_dialect,
-        recommend=_values(*DIALECTS),
+        recommend=_values(*DIALECT_NAMES),
     )
     date_calendar_system: str = option(
         "date.calendar.system",
@@ -587,7 +566,7 @@ class SourceConfig:
         order=9,
         width=Width.MEDIUM,
         display="DB time zone",
-        check=_time_zone,
+        check=time_zone,
     )
     timestamp_granularity: str = option(
         "timestamp.granularity",
@@ -661,8 +640,3 @@ class TaskConfig(SourceConfig):
         default="false",
         internal=True,
     )
-
-
-OPTION_NAMES: Final = frozenset(
-    entry.metadata["option"].name for entry in fields(SourceConfig) if "option" in entry.metadata
-)

@@ -69,39 +69,42 @@ class MySqlReader:
         self._is_pymysql = type(connection).__module__.startswith("pymysql")
         self._known: dict[str, _Result] = {}
         self._with_dates: set[str] = set()
+        # As for the JDBC driver: clocks as the server shows them, which db.timezone says how to read, and
+        # SQL as the server takes it. A reader that is slow, because Kafka is, must not be cut off.
+        self._run("SET SESSION time_zone = DEFAULT, sql_mode = DEFAULT, net_write_timeout = 3600")
 
     # --- the catalogue -----------------------------------------------------------------------------
 
     def tables(self, types: Iterable[str], catalog_pattern: str | None, schema_pattern: str | None) -> list[TableName]:
         # To the JDBC drivers databases are catalogs, and there are no schemas to select by.
-        conditions = []
+        where, params = "", list(SYSTEM_DATABASES)
         if catalog_pattern:
-            conditions.append(f"TABLE_SCHEMA LIKE {_literal(catalog_pattern)}")
+            where, params = "AND TABLE_SCHEMA LIKE %s", [*params, catalog_pattern]
         elif self._select("SELECT DATABASE()")[0][0] is not None:
-            conditions.append("TABLE_SCHEMA = DATABASE()")
-        listed = ",".join(map(_literal, SYSTEM_DATABASES))
-        conditions.append(f"TABLE_SCHEMA NOT IN ({listed})")
+            where = "AND TABLE_SCHEMA = DATABASE()"
         rows = self._select(
             "SELECT TABLE_TYPE, TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES "
-            f"WHERE {' AND '.join(conditions)}"
+            f"WHERE TABLE_SCHEMA NOT IN (%s, %s, %s, %s) {where}",
+            params,
         )
         wanted = {kind.upper() for kind in types}
         named = [(_TABLE_TYPES.get(kind, kind), schema, name) for kind, schema, name in rows]
         return [TableName(schema, name) for kind, schema, name in sorted(named) if kind in wanted]
 
     def table_columns(self, table: TableName) -> list[TableColumn]:
-        where = f"TABLE_SCHEMA = {_literal(table.qualifier or '')} AND TABLE_NAME = {_literal(table.name)}"
-        leading, unique = set(), set()
+        where, params = "TABLE_SCHEMA = %s AND TABLE_NAME = %s", (table.qualifier, table.name)
         indexes: dict[str, list[tuple[int, str, int]]] = {}
         for index, position, column, non_unique in self._select(
-            f"SELECT INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS WHERE {where}"
+            "SELECT INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE "
+            f"FROM information_schema.STATISTICS WHERE {where}",
+            params,
         ):
             indexes.setdefault(index, []).append((position, column, non_unique))
-        for parts in indexes.values():
-            _, column, non_unique = min(parts)
-            leading.add(column)
-            if len(parts) == 1 and not non_unique:
-                unique.add(column)
+        firsts = {index: min(parts) for index, parts in indexes.items()}
+        leading = {column for _, column, _ in firsts.values()}
+        unique = {
+            column for index, (_, column, non_unique) in firsts.items() if len(indexes[index]) == 1 and not non_unique
+        }
         return [
             TableColumn(
                 name=name,
@@ -114,7 +117,8 @@ class MySqlReader:
             )
             for name, type_, data_type, scale, nullable, extra in self._select(
                 "SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE, NUMERIC_SCALE, IS_NULLABLE, EXTRA "
-                f"FROM information_schema.COLUMNS WHERE {where} ORDER BY ORDINAL_POSITION"
+                f"FROM information_schema.COLUMNS WHERE {where} ORDER BY ORDINAL_POSITION",
+                params,
             )
         ]
 
@@ -218,10 +222,10 @@ class MySqlReader:
         cursor.execute(sql)
         cursor.close()
 
-    def _select(self, sql: str) -> list[Row]:
+    def _select(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         cursor = self._connection.cursor()
         try:
-            cursor.execute(sql)
+            cursor.execute(sql, params or None)
             return list(cursor.fetchall())
         finally:
             cursor.close()
@@ -241,6 +245,7 @@ class MySqlRows:
             return list(self._cursor.fetchmany(count))
         except ValueError as exc:
             # The C driver met a DATE such as 2024-02-00, which a Python date cannot be.
+            self._cursor.close()
             self._reader.without_zero_parts(self._key)
             raise Reread from exc
 
@@ -281,8 +286,3 @@ def _kind(data_type: str, scale: int | None) -> Kind:
     if data_type in ("tinyint", "smallint", "mediumint", "int", "bigint") or (data_type == "decimal" and scale == 0):
         return Kind.INTEGER
     return Kind.TIMESTAMP if data_type in ("datetime", "timestamp") else Kind.OTHER
-
-
-def _literal(text: str) -> str:
-    # Doubling quotes is not enough while backslashes escape.
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
