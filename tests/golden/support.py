@@ -1,222 +1,244 @@
-"""Recorded cases as values: loading, the neutral form, and which cases are known not to hold.
+"""The recorded cases, the lists of what does not hold, and the verdict on one case.
 
-A case is in one of four lists: it holds (no list at all), is an intended difference (`differences.toml`),
-belongs to a part that is not built (`not_built.toml`), or fails and is known to (`failing.toml`).
+A suite is a test function over `cases(file)`:
+
+    @pytest.mark.parametrize("case", cases("json_converter.json"))
+    def test_recorded(case: Case) -> None:
+        with settling(case) as verdict:
+            verdict.same("value", ours, case.expected["value"])
+
+The parameter must be called `case`: the report counts by it. A case that stands in no list must hold.
+One in `differences.toml` must differ (or be what its row's `expect` says), one in `failing.toml` must
+fail, one in `not_built.toml` is skipped; so no row outlives its reason.
 """
 
 from __future__ import annotations
 
-import base64
-import fnmatch
 import json
 import tomllib
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from syncline.data import DATE, TIME, TIMESTAMP, Schema, Type, array, map_of, primitive, struct
-from syncline.data.logical import DAY_MS
-from syncline.data.numbers import java_double, to_float32
+from tests.golden.matching import differences_between, trace_classes
+from tests.golden.neutral import (
+    ForeignObject,
+    Unrepresentable,
+    neutral_of,
+    neutral_schema,
+    schema_of,
+    unordered,
+    value_of,
+)
 
-HERE = Path(__file__).parent
+__all__ = [
+    "DATA",
+    "FILES",
+    "Case",
+    "ForeignObject",
+    "Row",
+    "Unrepresentable",
+    "Verdict",
+    "cases",
+    "differences_between",
+    "document",
+    "load",
+    "neutral_of",
+    "neutral_schema",
+    "rows",
+    "schema_of",
+    "settling",
+    "trace_classes",
+    "unordered",
+    "value_of",
+]
+
+HERE: Final = Path(__file__).resolve().parent
+DATA: Final = HERE / "data"
+
+FILES: Final = (
+    "json_converter.json",
+    "simple_header_converter.json",
+    "transforms.json",
+    "source.json",
+    "sink.json",
+    "rest.json",
+    "validate.json",
+    "internal_topics.json",
+)
 
 
-@cache
-def data(name: str) -> Any:
-    """A recording by its file name."""
-    return json.loads((HERE / "data" / name).read_text())
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a list: the cases it names and why."""
+    """A row of one of the three lists: which cases it speaks of, and why."""
 
     file: str
-    pattern: str
+    ids: tuple[str, ...]
+    """Ids, with `*` and `?` as wildcards; empty when `group` is given."""
+    group: str | None
     why: str
+    """The reason; in `not_built.toml` the part that is not there yet."""
+    instead: str = ""
+    """What Syncline does instead (differences only)."""
+    holds_with: str = ""
+    """The configuration under which the recorded behaviour holds exactly, if there is one."""
+    expect: Mapping[str, Any] | None = None
+    """What must come out, key by key, in place of what was recorded."""
+    without: tuple[str, ...] = ()
+    """Recorded keys that `expect` does away with, e.g. `error` where Syncline succeeds."""
+
+    def covers(self, case_id: str, group: str) -> bool:
+        """Whether the row speaks of the case."""
+        if self.group is not None:
+            return fnmatchcase(group, self.group)
+        return any(fnmatchcase(case_id, pattern) for pattern in self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One recorded case and what the lists say about it."""
+
+    file: str
+    id: str
+    group: str
+    data: Mapping[str, Any] = field(repr=False)
+    """As recorded."""
+    difference: Row | None = None
+    failing: Row | None = None
+    not_built: Row | None = None
+
+    @property
+    def expected(self) -> Mapping[str, Any]:
+        """What must come out: as recorded, or as the row of an intended difference says."""
+        row = self.difference
+        if row is None or row.expect is None:
+            return self.data
+        kept = {key: value for key, value in self.data.items() if key not in row.without}
+        return {**kept, **row.expect}
 
 
 @cache
-def rows(which: str) -> tuple[Row, ...]:
-    """The rows of `differences`, `not_built` or `failing`."""
-    path = HERE / f"{which}.toml"
-    if not path.exists():
-        return ()
-    content = tomllib.loads(path.read_text())
-    return tuple(Row(r["file"], r["case"], r["why"]) for r in content.get("row", []))
+def document(file: str) -> Any:
+    """The whole JSON document `file`."""
+    return json.loads((DATA / file).read_text(encoding="utf-8"))
 
 
-def verdict(file: str, *names: str) -> tuple[str, Row | None]:
-    """`hold`, `differ`, `not built` or `fail` for a case known by these names (id, group), and its row."""
-    for which, word in (("not_built", "not built"), ("differences", "differ"), ("failing", "fail")):
-        for row in rows(which):
-            if row.file == file and any(fnmatch.fnmatchcase(name, row.pattern) for name in names):
-                return word, row
-    return "hold", None
+@cache
+def rows(name: str) -> tuple[Row, ...]:
+    """The rows of the list `name`: differences, not_built or failing."""
+    listed = tomllib.loads((HERE / f"{name}.toml").read_text(encoding="utf-8")).get("row", [])
+    return tuple(_row(entry) for entry in listed)
 
 
-def params(file: str, cases: list[dict[str, Any]], name: str = "id") -> list[Any]:
-    """Parameters for pytest: cases not built are skipped, known failures and differences must not hold."""
-    made = []
-    for case in cases:
-        word, row = verdict(file, case[name], case.get("group", case.get("area", "")))
-        marks = [pytest.mark.golden(file, word)]
-        if word == "not built" and row is not None:
-            marks.append(pytest.mark.skip(reason=f"not built: {row.why}"))
-        elif word != "hold" and row is not None:
-            marks.append(pytest.mark.xfail(strict=True, reason=f"{word}: {row.why}"))
-        made.append(pytest.param(case, id=str(case[name]), marks=marks))
-    return made
+def _row(entry: dict[str, Any]) -> Row:
+    ids = entry.get("id", ())
+    if bool(ids) == ("group" in entry):
+        raise ValueError(f"a row needs either `id` or `group`: {entry}")
+    return Row(
+        file=entry["file"],
+        ids=(ids,) if isinstance(ids, str) else tuple(ids),
+        group=entry.get("group"),
+        why=entry.get("why") or entry["part"],
+        instead=entry.get("instead", ""),
+        holds_with=entry.get("holds_with", ""),
+        expect=entry.get("expect"),
+        without=tuple(entry.get("without", ())),
+    )
 
 
-def bytes_of(neutral: Any) -> bytes | None:
-    """Raw bytes of a recorded record."""
-    if neutral is None:
-        return None
-    return bytes.fromhex(neutral["hex"]) if isinstance(neutral, dict) else str(neutral).encode()
+@cache
+def load(file: str) -> tuple[Case, ...]:
+    """Every case of `file`, in the recorded order."""
+    lists = {name: [row for row in rows(name) if row.file == file] for name in LISTS}
+
+    def find(name: str, case_id: str, group: str) -> Row | None:
+        return next((row for row in lists[name] if row.covers(case_id, group)), None)
+
+    return tuple(
+        Case(file, case_id, group, data, **{_FIELD[name]: find(name, case_id, group) for name in LISTS})
+        for case_id, group, data in _entries(file)
+    )
 
 
-def schema_of(neutral: dict[str, Any] | None) -> Schema | None:
-    """A schema from its neutral form."""
-    if neutral is None:
-        return None
-    common: dict[str, Any] = {
-        "optional": neutral.get("optional", False),
-        "name": neutral.get("name"),
-        "version": neutral.get("version"),
-        "doc": neutral.get("doc"),
-        "parameters": neutral.get("params"),
-    }
-    kind = Type(neutral["type"])
-    if kind is Type.ARRAY:
-        made = array(schema_of(neutral.get("value_schema")), **common)
-    elif kind is Type.MAP:
-        made = map_of(schema_of(neutral.get("key_schema")), schema_of(neutral.get("value_schema")), **common)
-    elif kind is Type.STRUCT:
-        fields = [(f["field"], schema_of(f["schema"])) for f in neutral["fields"]]
-        made = struct([(name, inner) for name, inner in fields if inner is not None], **common)
+LISTS: Final = ("differences", "failing", "not_built")
+_FIELD: Final = {"differences": "difference", "failing": "failing", "not_built": "not_built"}
+
+
+def _entries(file: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(id, group, data) of each case; files without ids of their own get some from names and positions."""
+    recorded = document(file)
+    if file == "rest.json":
+        for scenario in recorded:
+            yield scenario["name"], scenario["area"], scenario
+    elif file == "validate.json":
+        for plugin, definition in recorded["definitions"].items():
+            yield f"definition/{plugin}", "definition", {"plugin": plugin, **definition}
+        for number, case in enumerate(recorded["cases"], 1):
+            yield f"{case['plugin']}/{number}", case["plugin"], case
+    elif file == "internal_topics.json":
+        for mode in ("plain", "exactly_once"):
+            for topic, content in recorded[mode]["topics"].items():
+                yield f"{mode}/{topic}", mode, content
+        for number, step in enumerate(recorded["standalone_offset_file"]["steps"], 1):
+            yield f"standalone_offset_file/{number}", "standalone_offset_file", step
     else:
-        made = primitive(kind, **common)
-    if neutral.get("default") is not None:
-        made = made.replace(default=value_of(neutral["default"], made))
-    return made
+        for case in recorded["cases"]:
+            yield case["id"], case["group"], case
 
 
-def value_of(neutral: Any, schema: Schema | None) -> Any:
-    """A value from its neutral form."""
-    if neutral is None:
-        return None
-    ((kind, content),) = neutral.items()
-    if kind.startswith("int") or kind in ("boolean", "string"):
-        return content
-    if kind.startswith("float"):
-        return float(content.replace("Infinity", "inf"))
-    if kind in ("bytes", "bytebuffer"):
-        return bytes.fromhex(content)
-    if kind == "decimal":
-        return Decimal(content)
-    if kind == "date_ms":
-        return content // DAY_MS if schema is not None and schema.name == DATE else content
-    if kind == "array":
-        return [value_of(entry, schema.value_schema if schema else None) for entry in content]
-    if kind == "map":
-        keys, values = (schema.key_schema, schema.value_schema) if schema else (None, None)
-        return {value_of(k, keys): value_of(v, values) for k, v in content}
-    if kind == "struct":
-        assert schema is not None
-        given = dict(content)
-        return schema.struct_class(
-            **{f.attribute: value_of(given.get(f.name), f.schema) for f in schema.fields}
-        )
-    raise LookupError(f"{kind} has no counterpart in Python")
+def cases(file: str, *groups: str) -> list[Any]:
+    """The cases of `file`, or of some `groups` in it, as pytest parameters; the lists give them marks."""
+    return [
+        pytest.param(case, id=case.id, marks=_marks(case))
+        for case in load(file)
+        if not groups or any(fnmatchcase(case.group, pattern) for pattern in groups)
+    ]
 
 
-def neutral_value(value: Any, schema: Schema | None) -> Any:
-    """The neutral form of a value, floats as Java prints them."""
-    if value is None:
-        return None
-    if schema is not None and schema.name in (DATE, TIME, TIMESTAMP) and isinstance(value, int):
-        return {"date_ms": value * DAY_MS if schema.name == DATE else value}
-    if isinstance(value, bool):
-        return {"boolean": value}
-    if isinstance(value, int):
-        return {(schema.type.lower() if schema is not None else "int64"): value}
-    if isinstance(value, float):
-        single = schema is not None and schema.type is Type.FLOAT32
-        shown = to_float32(value) if single else value
-        return {"float32" if single else "float64": java_double(shown, single=single)}
-    if isinstance(value, str):
-        return {"string": value}
-    if isinstance(value, bytes):
-        return {"bytes": value.hex()}
-    if isinstance(value, Decimal):
-        return {"decimal": format(value, "f")}
-    if isinstance(value, list):
-        return {"array": [neutral_value(v, schema.value_schema if schema else None) for v in value]}
-    if isinstance(value, dict):
-        keys, values = (schema.key_schema, schema.value_schema) if schema else (None, None)
-        pairs = [[neutral_value(k, keys), neutral_value(v, values)] for k, v in value.items()]
-        return {"map": sorted(pairs, key=repr)}
-    assert schema is not None
-    return {
-        "struct": [
-            [f.name, neutral_value(getattr(value, f.attribute), f.schema)]
-            for f in schema.fields
-            if getattr(value, f.attribute) is not None
-        ]
-    }
+def _marks(case: Case) -> list[Any]:
+    if case.not_built is not None:
+        return [pytest.mark.skip(reason=f"not built: {case.not_built.why}")]
+    if case.failing is not None:
+        return [pytest.mark.xfail(strict=True, reason=case.failing.why)]
+    return []
 
 
-def sorted_maps(neutral: Any) -> Any:
-    """A recorded value with its maps in the order `neutral_value` gives; nulls of structs left out."""
-    if isinstance(neutral, dict):
-        if "decimal" in neutral:
-            return {"decimal": format(Decimal(neutral["decimal"]), "f")}
-        if "map" in neutral:
-            return {"map": sorted(([sorted_maps(k), sorted_maps(v)] for k, v in neutral["map"]), key=repr)}
-        if "array" in neutral:
-            return {"array": [sorted_maps(v) for v in neutral["array"]]}
-        if "struct" in neutral:
-            return {"struct": [[n, sorted_maps(v)] for n, v in neutral["struct"] if v is not None]}
-    return neutral
+class Verdict:
+    """What a replay found to differ from what was expected."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.mismatches: list[str] = []
+
+    def same(self, what: str, actual: Any, expected: Any, **placeholders: str) -> None:
+        """Note where `actual` differs; `expected` may hold categories, traces, placeholders."""
+        self.mismatches += [f"{what}{difference}" for difference in differences_between(expected, actual, placeholders)]
+
+    def note(self, mismatch: str) -> None:
+        """Note a difference in words."""
+        self.mismatches.append(mismatch)
+
+    def settle(self) -> None:
+        """Fail unless the case holds, or differs and is meant to."""
+        row = self.case.difference
+        if row is not None and row.expect is None:
+            assert self.mismatches, f"{self.case.id} holds: take its row out of differences.toml ({row.why})"
+            return
+        assert not self.mismatches, f"{self.case.id}:\n" + "\n".join(self.mismatches)
 
 
-def neutral_schema(schema: Schema | None) -> Any:
-    """The neutral form of a schema."""
-    if schema is None:
-        return None
-    made: dict[str, Any] = {"type": str(schema.type), "optional": schema.optional}
-    for name in ("name", "version", "doc"):
-        if getattr(schema, name) is not None:
-            made[name] = getattr(schema, name)
-    if schema.parameters:
-        made["params"] = dict(schema.parameters)
-    if schema.default is not None:
-        made["default"] = neutral_value(schema.default, schema)
-    if schema.key_schema is not None:
-        made["key_schema"] = neutral_schema(schema.key_schema)
-    if schema.value_schema is not None:
-        made["value_schema"] = neutral_schema(schema.value_schema)
-    if schema.type is Type.STRUCT:
-        made["fields"] = [{"field": f.name, "schema": neutral_schema(f.schema)} for f in schema.fields]
-    return made
-
-
-def classes(error: BaseException) -> list[str]:
-    """The Java classes of an error and its causes."""
-    from syncline.errors import java_class_of
-
-    found: list[str] = []
-    current: BaseException | None = error
-    while current is not None:
-        found.append(java_class_of(current))
-        current = current.__cause__
-    return found
-
-
-def base64_of(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+@contextmanager
+def settling(case: Case) -> Iterator[Verdict]:
+    """A verdict that is settled at the end; a plain `assert` that fails inside counts as a mismatch."""
+    verdict = Verdict(case)
+    try:
+        yield verdict
+    except AssertionError as failed:
+        verdict.note(str(failed))
+    verdict.settle()

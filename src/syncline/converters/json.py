@@ -1,377 +1,300 @@
-"""JsonConverter: JSON, by default with its schema in the same record (spec/connect.md 6.2).
-
-The fast path costs one dictionary look-up per record: the bytes up to the payload name the schema and its
-decoder, and msgspec decodes the payload straight into the schema's struct. What it refuses goes the careful
-way of `json_lenient`, which accepts what loses nothing and says what is wrong with the rest.
-"""
+"""JsonConverter: JSON with its schema in every record, `{"schema": ..., "payload": ...}`, or plain JSON."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from itertools import repeat
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from syncline.api import Converter, HeaderConverter, PluginKind, plugin
-from syncline.converters.json_lenient import Lenient, parse
-from syncline.converters.json_schema import read_schema, write_schema
-from syncline.data import DECIMAL, TIME, Schema, SchemaAndValue, Type
-from syncline.data.logical import decimal_from_bytes, decimal_scale
-from syncline.data.numbers import to_float32
-from syncline.data.schema import python_type
+from syncline.converters.formats import Format, announced, converter_type
+from syncline.converters.json_decoding import REFUSALS, Decode, decoder
+from syncline.converters.json_reading import Coercion, Reader
+from syncline.converters.json_schema import SchemaReader, schema_json
+from syncline.converters.json_text import MISSING, kind_of, parse, shown
+from syncline.converters.json_writing import Writer
+from syncline.data import Schema, SchemaAndValue
 from syncline.errors import DataError
-from syncline.options import Importance, Kind, any_case, load, one_of, option
-
-NOTHING: Final = SchemaAndValue(None, None)
-_PAYLOAD: Final = b',"payload":'
-_SCHEMA: Final = b'{"schema":'
-_WANTS_ENVELOPE: Final = (
-    'JsonConverter with schemas.enable requires "schema" and "payload" fields and may not contain additional '
-    "fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter "
-    "configuration."
-)
+from syncline.options import Importance, Kind, Width, any_case, at_least, load, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class JsonConverterConfig:
-    schemas: bool = option(
+    type: str = converter_type()
+    schemas_enable: bool = option(
         "schemas.enable",
-        "Whether each record carries its schema.",
+        "Include schemas within each of the serialized values and keys.",
         kind=Kind.BOOLEAN,
         default="true",
         importance=Importance.HIGH,
+        group="Schemas",
+        order=0,
+        width=Width.MEDIUM,
+        display="Enable Schemas",
     )
     cache_size: int = option(
         "schemas.cache.size",
-        "How many schemas are remembered in each direction.",
+        "How many schemas to remember, in each direction.",
         kind=Kind.INT,
         default="1000",
+        check=at_least(0),
         importance=Importance.HIGH,
+        group="Schemas",
+        order=1,
+        width=Width.MEDIUM,
+        display="Schema Cache Size",
     )
     decimal_format: str = option(
         "decimal.format",
-        "BASE64 or NUMERIC: how decimals are written; both are read.",
+        "How to write Decimals: BASE64 (of the bytes of the unscaled number) or NUMERIC. Reading takes both.",
         default="BASE64",
+        check=any_case(("NUMERIC", "BASE64")),
         importance=Importance.LOW,
-        check=any_case(["BASE64", "NUMERIC"]),
+        group="Serialization",
+        order=0,
+        width=Width.MEDIUM,
+        display="Decimal Format",
     )
     replace_null: bool = option(
         "replace.null.with.default",
-        "Whether a null in a field that has a default counts as that default.",
+        "Whether a null where the schema has a default counts as that default.",
         kind=Kind.BOOLEAN,
         default="true",
         importance=Importance.LOW,
+        group="Serialization",
+        order=1,
+        width=Width.MEDIUM,
+        display="Replace null with default",
     )
     coercion: str = option(
         "coercion",
-        "strict refuses records that the JVM's converter would alter in silence, java alters them likewise.",
+        "What becomes of values that do not fit their schema: strict refuses the record, java alters the value "
+        "in silence exactly as Kafka Connect does (300 for an INT8 becomes 44, text for a number 0).",
         default="strict",
+        check=any_case(("strict", "java")),
         importance=Importance.LOW,
-        check=one_of(["strict", "java"]),
+        group="Serialization",
+        order=2,
+        width=Width.MEDIUM,
+        display="Coercion",
     )
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True):
-    """The two members of a record with schema, unparsed."""
+    """A record with its schema, neither of them parsed."""
 
     schema: msgspec.Raw
     payload: msgspec.Raw
 
 
-_envelope: Final = msgspec.json.Decoder(Envelope)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the text of a schema means, and what surrounds the payload in a record with it.
 
-Fixup = Callable[[Any], Any]
+    A record that begins with `head`, ends with `tail` and has one whole JSON value in between is an
+    envelope of this schema and nothing else, whatever the texts in that value say.
+    """
+
+    schema: Schema | None
+    decode: Decode
+    head: bytes
+    tail: bytes
 
 
-@dataclass(slots=True)
-class Decoder:
-    """How payloads of one schema are decoded."""
+K = TypeVar("K")
+V = TypeVar("V")
 
-    schema: Schema
-    decode: Callable[[bytes], Any] | None
-    """None where only the careful way is right."""
-    fixup: Fixup | None
+_UNFRAMED: Final = (b"\xff", b"")
+"""Head and tail that no JSON text has."""
+
+_split: Final = msgspec.json.Decoder(Envelope).decode
+_pair: Final[Callable[[Any], SchemaAndValue]] = partial(tuple.__new__, SchemaAndValue)
+
+_NULL: Final = SchemaAndValue(None, None)
 
 
-@plugin(PluginKind.CONVERTER, "org.apache.kafka.connect.json.JsonConverter", settings=JsonConverterConfig)
-@plugin(PluginKind.HEADER_CONVERTER, "org.apache.kafka.connect.json.JsonConverter", settings=JsonConverterConfig)
-class JsonConverter(Converter, HeaderConverter):
-    """See the module; one instance per task and side."""
+@announced("org.apache.kafka.connect.json.JsonConverter", JsonConverterConfig)
+class JsonConverter(Format):
+    """Takes and gives what Java's does, byte for byte; faster, and without altering values in silence."""
 
-    def __init__(self) -> None:
-        self.configure({}, is_key=False)
-
-    def configure(self, config: Mapping[str, str], *, is_key: bool = False) -> None:
+    def set_up(self, config: Mapping[str, str]) -> None:
         settings = load(JsonConverterConfig, config)
-        self._schemas = settings.schemas
-        self._java = settings.coercion == "java"
-        self._lenient = Lenient(
-            java=self._java,
+        self._settings = settings
+        self._coercion = Coercion(settings.coercion.lower())
+        self._reader = Reader(self._coercion, replace_null=settings.replace_null)
+        self._schemas = SchemaReader(self._reader)
+        self._writer = Writer(
+            self._coercion,
+            numeric=settings.decimal_format.upper() == "NUMERIC",
             replace_null=settings.replace_null,
-            numeric_decimals=settings.decimal_format.upper() == "NUMERIC",
         )
-        self._replace_null = settings.replace_null
-        self._cache_size = max(settings.cache_size, 1)
-        self._by_prefix: dict[bytes, Decoder] = {}
-        self._by_schema: dict[bytes, Decoder] = {}
-        self._encoders: dict[Schema, tuple[bytes, bool]] = {}
-        self._last_prefix = b"\0"
-        self._last: Decoder | None = None
-
-    # -- reading ------------------------------------------------------------------------------
+        self._shapes: dict[bytes, Shape] = {}
+        """By the text of the schema."""
+        self._latest: dict[str, Shape] = {}
+        """By topic; most topics hold records of one shape only."""
+        self._encoders: dict[Schema | None, tuple[bytes, Callable[[Any], bytes], bytes]] = {}
+        """What goes in front of payloads, how to write them, and what goes behind them."""
+        self._plain = decoder(None, self._coercion, replace_null=settings.replace_null)
 
     def to_connect(self, topic: str, raw: bytes | None) -> SchemaAndValue:
         if raw is None:
-            return NOTHING
-        if not self._schemas:
-            return NOTHING if not raw else SchemaAndValue(None, self._lenient.read_plain(parse(raw, java=self._java)))
-        return self._with_schema(raw)
+            return _NULL
+        try:
+            return self._fast(topic, raw)
+        except REFUSALS:
+            schema, tree = self._taken_apart(raw)
+            return SchemaAndValue(schema, self._reader.value(schema, tree))
 
     def to_connect_list(self, topic: str, raws: Sequence[bytes | None]) -> list[SchemaAndValue]:
-        """As `to_connect` for each."""
-        if not self._schemas:
-            return [self.to_connect(topic, raw) for raw in raws]
-        read = self._with_schema
-        return [NOTHING if raw is None else read(raw) for raw in raws]
-
-    def _with_schema(self, raw: bytes) -> SchemaAndValue:
-        prefix = self._last_prefix
-        decoder = self._last
-        if not raw.startswith(prefix):
-            # The first `,"payload":` may stand inside the schema's own texts; such a prefix is never in the
-            # dictionary, because prefixes get there only after their schema was parsed as a whole.
-            end = raw.find(_PAYLOAD)
-            prefix = raw[: end + len(_PAYLOAD)]
-            decoder = self._by_prefix.get(prefix) if end > 0 else None
-            if decoder is None:
-                return self._careful(raw)
-            self._last_prefix, self._last = prefix, decoder
-        if decoder is not None and decoder.decode is not None and raw.endswith(b"}"):
-            try:
-                value = decoder.decode(raw[len(prefix) : -1])
-                if decoder.fixup is not None:
-                    value = decoder.fixup(value)
-            except (msgspec.MsgspecError, DataError, UnicodeDecodeError):
-                return self._careful(raw)
-            return SchemaAndValue(decoder.schema, value)
-        return self._careful(raw)
-
-    def _careful(self, raw: bytes) -> SchemaAndValue:
-        """Split by parsing; remember the prefix for the records to come."""
-        try:
-            parts = _envelope.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return self._from_parsed(raw)
-        schema_text = bytes(parts.schema)
-        if schema_text == b"null":
-            return SchemaAndValue(None, self._lenient.read_plain(parse(bytes(parts.payload), java=self._java)))
-        decoder = self._decoder(schema_text)
-        prefix = _SCHEMA + schema_text + _PAYLOAD
-        if raw.startswith(prefix):
-            _remember(self._by_prefix, prefix, decoder, self._cache_size)
-            self._last_prefix, self._last = prefix, decoder
-        payload = bytes(parts.payload)
-        if decoder.decode is not None:
-            try:
-                value = decoder.decode(payload)
-                return SchemaAndValue(decoder.schema, value if decoder.fixup is None else decoder.fixup(value))
-            except (msgspec.MsgspecError, DataError, UnicodeDecodeError):
-                pass  # the careful reader below accepts it or says what is wrong with it
-        return SchemaAndValue(decoder.schema, self._lenient.read(decoder.schema, parse(payload, java=self._java)))
-
-    def _from_parsed(self, raw: bytes) -> SchemaAndValue:
-        value = parse(raw, java=self._java) if raw else None
-        if not isinstance(value, dict) or value.keys() != {"schema", "payload"}:
-            raise DataError(f"{_WANTS_ENVELOPE} The record begins {raw[:60]!r}.")
-        if value["schema"] is None:
-            return SchemaAndValue(None, self._lenient.read_plain(value["payload"]))
-        schema = self._read_schema(value["schema"])
-        return SchemaAndValue(schema, self._lenient.read(schema, value["payload"]))
-
-    def _read_schema(self, json: Any) -> Schema:
-        return read_schema(json, self._lenient.read, java=self._java)
-
-    def _decoder(self, schema_text: bytes) -> Decoder:
-        known = self._by_schema.get(schema_text)
-        if known is None:
-            schema = self._read_schema(parse(schema_text, java=self._java))
-            known = Decoder(schema, None, None)
-            if not self._java and (self._replace_null or not _has_defaults(schema)):
-                known.decode = msgspec.json.Decoder(python_type(schema)).decode
-                known.fixup = _fixup(schema)
-            _remember(self._by_schema, schema_text, known, self._cache_size)
-        return known
-
-    # -- writing ------------------------------------------------------------------------------
+        """As `to_connect` for each; records of one shape are decoded without a look at each envelope."""
+        if raws and raws[0] is not None:
+            self.to_connect(topic, raws[0])
+        shape = self._latest.get(topic)
+        if shape is not None:
+            payloads = _payloads(shape, raws)
+            if len(payloads) == len(raws):
+                try:
+                    return list(map(_pair, zip(repeat(shape.schema), map(shape.decode, payloads))))
+                except REFUSALS:
+                    pass  # one by one, the careful way for those that need it
+        return [self.to_connect(topic, raw) for raw in raws]
 
     def from_connect(self, topic: str, schema: Schema | None, value: Any) -> bytes | None:
         if schema is None and value is None:
             return None
-        if not self._schemas:
-            return self._payload(schema, value)
-        if schema is None:
-            return b'{"schema":null,"payload":' + self._payload(None, value) + b"}"
-        return self._encoder(schema)[0] + self._payload(schema, value) + b"}"
+        head, encode, tail = self._encoder(schema)
+        return head + encode(value) + tail
 
     def from_connect_list(self, topic: str, schema: Schema | None, values: Sequence[Any]) -> list[bytes | None]:
         """As `from_connect` for each."""
-        if schema is None or not self._schemas:
-            return [self.from_connect(topic, schema, value) for value in values]
-        prefix, simple = self._encoder(schema)
-        if not simple:
-            write = self._payload
-            return [prefix + write(schema, value) + b"}" for value in values]
-        encode, kind, careful = _json.encode, schema.struct_class, self._payload
-        out: list[bytes | None] = []
-        for value in values:
-            text = encode(value) if type(value) is kind else careful(schema, value)
-            if not text.isascii() or b"\\u00" in text or (b"null" in text and _lacks_required(schema, value)):
-                text = careful(schema, value)
-            out.append(prefix + text + b"}")
-        return out
+        if schema is None:
+            return [self.from_connect(topic, None, value) for value in values]
+        head, encode, tail = self._encoder(schema)
+        return [head + encode(value) + tail for value in values]
 
-    def to_connect_header(self, topic: str, key: str, raw: bytes | None) -> SchemaAndValue:
-        return self.to_connect(topic, raw)
+    def _fast(self, topic: str, raw: bytes) -> SchemaAndValue:
+        """Decoded without a look at what the schema says; raises one of REFUSALS when that is not enough."""
+        if not self._settings.schemas_enable:
+            return SchemaAndValue(None, self._plain(raw))
+        shape = self._latest.get(topic)
+        if shape is not None and raw.startswith(shape.head) and raw.endswith(shape.tail):
+            payload = raw[len(shape.head) : len(raw) - len(shape.tail)]
+            return SchemaAndValue(shape.schema, shape.decode(payload))
+        envelope = _split(raw)
+        shape = self._shape(raw, envelope)
+        remember(self._latest, topic, shape, self._settings.cache_size)
+        return SchemaAndValue(shape.schema, shape.decode(bytes(envelope.payload)))
 
-    def from_connect_header(self, topic: str, key: str, schema: Schema | None, value: Any) -> bytes | None:
-        return self.from_connect(topic, schema, value)
+    def _shape(self, raw: bytes, envelope: Envelope) -> Shape:
+        text = bytes(envelope.schema)
+        shape = self._shapes.get(text)
+        if shape is None:
+            schema = self._schemas.schema(parse(text, ignore_rest=False))
+            decode = decoder(schema, self._coercion, replace_null=self._settings.replace_null)
+            shape = Shape(schema, decode, *frame(raw, text, bytes(envelope.payload)))
+            remember(self._shapes, text, shape, self._settings.cache_size)
+        return shape
 
-    def _encoder(self, schema: Schema) -> tuple[bytes, bool]:
-        """The record up to its payload, and whether msgspec's own encoding of a struct is Kafka Connect's."""
+    def _taken_apart(self, raw: bytes) -> tuple[Schema | None, Any]:
+        """The schema and the tree of the payload, the careful way; DataError says what is wrong."""
+        java = self._coercion is Coercion.JAVA
+        if not self._settings.schemas_enable:
+            tree = parse(raw, ignore_rest=java)
+            return None, None if tree is MISSING else tree
+        try:
+            envelope = _split(raw)
+            return self._shape(raw, envelope).schema, parse(bytes(envelope.payload), ignore_rest=False)
+        except REFUSALS:
+            pass  # again as a whole, for what msgspec does not take, or for an error with the right position
+        tree = parse(raw, ignore_rest=java)
+        if not isinstance(tree, dict) or tree.keys() != {"schema", "payload"}:
+            raise self._no_envelope(raw, tree)
+        return self._schemas.schema(tree["schema"]), tree["payload"]
+
+    def _no_envelope(self, raw: bytes, tree: Any) -> DataError:
+        found = "nothing" if tree is MISSING else f"a JSON {kind_of(tree).lower()}"
+        if isinstance(tree, dict):
+            found = f"an object with the fields {', '.join(tree) or '(none)'}"
+        return DataError(
+            'JsonConverter with schemas.enable requires "schema" and "payload" fields and may not contain '
+            "additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in "
+            f"your converter configuration ({self._settings.type}.converter.schemas.enable=false). Found "
+            f"{found}; the record begins with {shown(raw)}"
+        )
+
+    def _encoder(self, schema: Schema | None) -> tuple[bytes, Callable[[Any], bytes], bytes]:
         known = self._encoders.get(schema)
         if known is None:
-            json = write_schema(schema, lambda inner: self._lenient.write(inner.replace(default=None), inner.default))
-            prefix = _SCHEMA + _java_text(_json.encode(json)) + _PAYLOAD
-            known = (
-                prefix,
-                schema.type is Type.STRUCT and all(map(_simple, (f.schema for f in schema.fields))),
-            )
-            _remember(self._encoders, schema, known, self._cache_size)
+            encode = self._writer.encoder(schema)
+            if self._settings.schemas_enable:
+                known = b'{"schema":%b,"payload":' % schema_json(schema, self._writer), encode, b"}"
+            else:
+                known = b"", encode, b""
+            remember(self._encoders, schema, known, self._settings.cache_size)
         return known
 
-    def _payload(self, schema: Schema | None, value: Any) -> bytes:
-        return _java_text(_json.encode(self._lenient.write(schema, value)))
 
-
-_json: Final = msgspec.json.Encoder()
-
-
-def _remember(cache: dict[Any, Any], key: Any, value: Any, size: int) -> None:
+def remember(cache: dict[K, V], key: K, value: V, size: int) -> None:
+    """Put an entry into a cache of at most `size`, which is emptied when full: those in use soon return."""
     if len(cache) >= size:
         cache.clear()
-    cache[key] = value
+    if size > 0:
+        cache[key] = value
 
 
-def _has_defaults(schema: Schema | None) -> bool:
-    if schema is None:
-        return False
-    inner = (schema.key_schema, schema.value_schema, *(field.schema for field in schema.fields))
-    return schema.default is not None or any(map(_has_defaults, inner))
+def _payloads(shape: Shape, raws: Sequence[bytes | None]) -> list[bytes]:
+    """What stands between the shape's head and tail, of those records that have both."""
+    head, tail = shape.head, shape.tail
+    start, end = len(head), -len(tail)
+    return [raw[start:end] for raw in raws if raw and raw.startswith(head) and raw.endswith(tail)]
 
 
-def _simple(schema: Schema) -> bool:
-    """Whether a field needs nothing that msgspec does not do by itself when it encodes."""
-    plain = schema.type in (
-        Type.INT8,
-        Type.INT16,
-        Type.INT32,
-        Type.INT64,
-        Type.BOOLEAN,
-        Type.STRING,
-        Type.BYTES,
-    )
-    return plain and schema.name not in (DECIMAL, TIME) and schema.default is None
+_BLANKS: Final = rb"[ \t\n\r]*"
 
 
-def _lacks_required(schema: Schema, value: Any) -> bool:
-    return any(getattr(value, f.attribute) is None for f in schema.fields if not f.schema.optional)
+def _tokens(*tokens: bytes) -> re.Pattern[bytes]:
+    return re.compile(b"".join(_BLANKS + re.escape(token) for token in tokens) + _BLANKS)
 
 
-_ABOVE_BMP: Final = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
-_CONTROL: Final = re.compile(rb"\\\\|\\u00[01][0-9a-f]")
+_OPEN_SCHEMA: Final = _tokens(b"{", b'"schema"', b":")
+_THEN_PAYLOAD: Final = _tokens(b",", b'"payload"', b":")
+_OPEN_PAYLOAD: Final = _tokens(b"{", b'"payload"', b":")
+_THEN_SCHEMA: Final = _tokens(b",", b'"schema"', b":")
+_CLOSE: Final = _tokens(b"}")
 
 
-def _java_text(text: bytes) -> bytes:
-    """JSON escaped as Jackson does: beyond the BMP as two escapes, hexadecimal digits in capitals."""
-    if b"\\u00" in text:
-        text = _CONTROL.sub(lambda m: m[0] if m[0] == rb"\\" else rb"\u" + m[0][2:].upper(), text)
-    return text if text.isascii() else _ABOVE_BMP.sub(_surrogates, text)
+def frame(raw: bytes, schema: bytes, payload: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after `payload` in the envelope `raw`, proven to hold `schema` and no more.
 
-
-def _surrogates(match: re.Match[bytes]) -> bytes:
-    point = ord(match[0].decode()) - 0x10000
-    return b"\\u%04X\\u%04X" % (0xD800 + (point >> 10), 0xDC00 + (point & 0x3FF))
-
-
-def _fixup(schema: Schema) -> Fixup | None:
-    """What is left to do after msgspec decoded a payload; None where nothing is.
-
-    Decimals come out as bytes, FLOAT32 with eight bytes' precision, null for a default as null.
+    Not every envelope has a frame: one with a key twice, for example, has none.
     """
-    own = _own_fixup(schema)
-    if schema.default is None or not schema.optional:
-        return None if own is None else _unless_none(own)
-    default = schema.default
-
-    def with_default(value: Any) -> Any:
-        return default if value is None else value if own is None else own(value)
-
-    return with_default
-
-
-def _unless_none(own: Fixup) -> Fixup:
-    return lambda value: None if value is None else own(value)
+    orders = (
+        ((_OPEN_SCHEMA, schema, _THEN_PAYLOAD), (_CLOSE,)),
+        ((_OPEN_PAYLOAD,), (_THEN_SCHEMA, schema, _CLOSE)),
+    )
+    for before, after in orders:
+        head = _beginning(before, raw)
+        tail = _beginning(after, raw[len(head) + len(payload) :])
+        if head and tail and head + payload + tail == raw:
+            return head, tail
+    return _UNFRAMED
 
 
-def _own_fixup(schema: Schema) -> Fixup | None:
-    if schema.name == DECIMAL and schema.type is Type.BYTES:
-        return _decimal_fixup(schema)
-    if schema.name == TIME:
-        return _time_fixup
-    if schema.type is Type.FLOAT32:
-        return to_float32
-    if schema.type is Type.ARRAY and schema.value_schema is not None:
-        inner = _fixup(schema.value_schema)
-        return None if inner is None else lambda values: [inner(value) for value in values]
-    if schema.type is Type.MAP:
-        return _map_fixup(schema)
-    if schema.type is Type.STRUCT:
-        return _struct_fixup(schema)
-    return None
-
-
-def _decimal_fixup(schema: Schema) -> Fixup:
-    if "scale" not in schema.parameters:
-        return _refuse
-    scale = decimal_scale(schema)
-    return lambda unscaled: unscaled if not isinstance(unscaled, bytes) else decimal_from_bytes(unscaled, scale)
-
-
-def _refuse(value: Any) -> Any:
-    raise DataError("needs the careful way")
-
-
-def _time_fixup(value: int) -> int:
-    return value if 0 <= value <= 86_400_000 else _refuse(value)
-
-
-def _map_fixup(schema: Schema) -> Fixup | None:
-    if schema.key_schema is None or schema.key_schema.type is not Type.STRING:
-        return _refuse  # written as pairs, which msgspec does not take for a map
-    inner = None if schema.value_schema is None else _fixup(schema.value_schema)
-    return None if inner is None else lambda values: {key: inner(value) for key, value in values.items()}
-
-
-def _struct_fixup(schema: Schema) -> Fixup | None:
-    work = [(f.attribute, fix) for f in schema.fields if (fix := _fixup(f.schema)) is not None]
-    if not work:
-        return None
-
-    def complete(value: Any) -> Any:
-        for attribute, change in work:
-            setattr(value, attribute, change(getattr(value, attribute)))
-        return value
-
-    return complete
+def _beginning(parts: Sequence[re.Pattern[bytes] | bytes], text: bytes) -> bytes:
+    """The beginning of `text` that consists of `parts`; empty when it does not begin so."""
+    end = 0
+    for part in parts:
+        if isinstance(part, bytes):
+            if not text.startswith(part, end):
+                return b""
+            end += len(part)
+        else:
+            found = part.match(text, end)
+            if found is None:
+                return b""
+            end = found.end()
+    return text[:end]

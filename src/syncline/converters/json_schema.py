@@ -1,153 +1,187 @@
-"""Schemas as Kafka Connect's JSON envelope writes them (spec/connect.md 6.2)."""
+"""Schemas as JsonConverter puts them in front of every payload, read and written (spec/connect.md 6.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
-from syncline.converters.json_errors import BadSchema
+from syncline.converters.json_reading import Place, Reader, path_of
+from syncline.converters.json_text import kind_of
+from syncline.converters.json_writing import Writer, json_text
 from syncline.data import Schema, Type, array, map_of, primitive, struct
+from syncline.data.numbers import wrap
 from syncline.errors import DataError
 
-TYPE_NAMES: Final[Mapping[Type, str]] = {
-    Type.BOOLEAN: "boolean",
-    Type.INT8: "int8",
-    Type.INT16: "int16",
-    Type.INT32: "int32",
-    Type.INT64: "int64",
-    Type.FLOAT32: "float",
-    Type.FLOAT64: "double",
-    Type.BYTES: "bytes",
-    Type.STRING: "string",
-    Type.ARRAY: "array",
-    Type.MAP: "map",
-    Type.STRUCT: "struct",
+TYPES: Final[Mapping[str, Type]] = {
+    "boolean": Type.BOOLEAN,
+    "int8": Type.INT8,
+    "int16": Type.INT16,
+    "int32": Type.INT32,
+    "int64": Type.INT64,
+    "float": Type.FLOAT32,
+    "double": Type.FLOAT64,
+    "bytes": Type.BYTES,
+    "string": Type.STRING,
+    "array": Type.ARRAY,
+    "map": Type.MAP,
+    "struct": Type.STRUCT,
 }
-TYPES: Final[Mapping[str, Type]] = {name: kind for kind, name in TYPE_NAMES.items()}
+NAMES: Final[Mapping[Type, str]] = {kind: name for name, kind in TYPES.items()}
 
-ReadDefault = Callable[[Schema, Any], Any]
-"""From a schema without default and the JSON of the default to the default's value."""
-WriteDefault = Callable[[Schema], Any]
-"""From a schema to the JSON of its default."""
+# What people write instead, from other schema languages and from Connect's own names in capitals.
+_MEANT: Final[Mapping[str, str]] = {
+    **{name: name for name in TYPES},
+    **{"byte": "int8", "short": "int16", "int": "int32", "integer": "int32", "long": "int64"},
+    **{"float32": "float", "float64": "double", "number": "double", "bool": "boolean", "text": "string"},
+    **{"list": "array", "object": "struct", "record": "struct"},
+}
 
-
-def read_schema(json: Any, read_default: ReadDefault, *, java: bool) -> Schema:
-    """The schema `json` describes.
-
-    Raises DataError naming what is wrong. With `java` members of the wrong kind (`"optional":"true"`) are
-    ignored as the JVM does; otherwise they are refused.
-    """
-    return _read(json, read_default, java, "")
+SCHEMA: Final[Place] = (None, "schema")
 
 
-def _read(json: Any, read_default: ReadDefault, java: bool, field: str) -> Schema:
-    where = f" (field {field!r})" if field else ""
-    if not isinstance(json, dict) or not isinstance(json.get("type"), str):
-        raise DataError(f"Schema must contain 'type' field{where}")
-    kind = TYPES.get(json["type"])
-    if kind is None:
-        near = ", ".join(TYPES)
-        raise DataError(f"Unknown schema type: {json['type']}{where}; types are {near}")
-    common = {
-        "optional": _member(json, "optional", bool, java, where) or False,
-        "name": _member(json, "name", str, java, where),
-        "version": _member(json, "version", int, java, where),
-        "doc": _member(json, "doc", str, java, where),
-        "parameters": _parameters(json, java, where),
-    }
-    if kind is Type.ARRAY:
-        if json.get("items") is None:
-            raise DataError(f"Array schema did not specify the element type{where}")
-        made = array(_read(json["items"], read_default, java, field), **common)
-    elif kind is Type.MAP:
-        for member, words in (("keys", "key"), ("values", "value")):
-            if json.get(member) is None:
-                raise DataError(f"Map schema did not specify the {words} type{where}")
-        keys = _read(json["keys"], read_default, java, field)
-        made = map_of(keys, _read(json["values"], read_default, java, field), **common)
-    elif kind is Type.STRUCT:
-        made = _read_struct(json, common, read_default, java, where)
-    else:
-        made = primitive(kind, **common)
-    if json.get("default") is None:
-        return made
-    return made.replace(default=_default(made, json["default"], read_default, where))
+class BadSchema(DataError):
+    """A schema that cannot be built."""
+
+    java_class = "org.apache.kafka.connect.errors.SchemaBuilderException"
 
 
-def _read_struct(
-    json: Mapping[str, Any], common: Mapping[str, Any], read_default: ReadDefault, java: bool, where: str
-) -> Schema:
-    listed = json.get("fields")
-    if not isinstance(listed, list):
-        raise DataError(f'Struct schema\'s "fields" argument is not an array.{where}')
-    fields = []
-    for entry in listed:
-        name = entry.get("field") if isinstance(entry, dict) else None
+class SchemaReader:
+    """Reads schemas from JSON trees; `values` reads the defaults in them."""
+
+    def __init__(self, values: Reader) -> None:
+        self._values = values
+
+    def schema(self, node: Any, at: Place = SCHEMA) -> Schema | None:
+        """The schema of `node`, None for null; DataError names the place in the schema otherwise."""
+        if node is None:
+            return None
+        name = node.get("type") if isinstance(node, dict) else None
         if not isinstance(name, str):
-            hint = ' The member is called "field", not "fields".' if _misnamed(entry) else ""
-            raise DataError(f"Struct schema's field name not specified properly{where}.{hint}")
-        fields.append((name, _read(entry, read_default, java, name)))
-    try:
-        return struct(fields, **common)
-    except DataError as exc:
-        raise BadSchema(str(exc)) from None
+            raise DataError(f"Schema must contain 'type' field, at {path_of(at)}")
+        if name not in TYPES:
+            near = get_close_matches(name.lower(), _MEANT, n=1)
+            hint = f'; did you mean "{_MEANT[near[0]]}"?' if near else ""
+            raise DataError(f"Unknown schema type: {name}, at {path_of(at)}{hint}")
+        made = self._of_kind(TYPES[name], node, at)
+        return self._with_default(made, node, at) if "default" in node else made
+
+    def _of_kind(self, kind: Type, node: dict[str, Any], at: Place) -> Schema:
+        match kind:
+            case Type.ARRAY:
+                if node.get("items") is None:
+                    raise DataError(f"Array schema did not specify the element type, at {path_of(at)}")
+                return array(self.schema(node["items"], (at, "items")), **self._attributes(node, at))
+            case Type.MAP:
+                keys, values = self._part(node, "keys", "key", at), self._part(node, "values", "value", at)
+                return map_of(keys, values, **self._attributes(node, at))
+            case Type.STRUCT:
+                fields = self._fields(node, at)
+                try:
+                    return struct(fields, **self._attributes(node, at))
+                except DataError as exc:
+                    raise BadSchema(f"{exc}, at {path_of(at)}") from None
+        return primitive(kind, **self._attributes(node, at))
+
+    def _part(self, node: dict[str, Any], key: str, what: str, at: Place) -> Schema:
+        if key not in node:
+            raise DataError(f"Map schema did not specify the {what} type, at {path_of(at)}")
+        part = self.schema(node[key], (at, key))
+        if part is None:
+            raise BadSchema(f"{what}Schema cannot be null., at {path_of(at)}")
+        return part
+
+    def _fields(self, node: dict[str, Any], at: Place) -> list[tuple[str, Schema]]:
+        listed = node.get("fields")
+        if not isinstance(listed, list):
+            hint = '; it is called "field" here' if isinstance(node.get("field"), list) else ""
+            raise DataError(f'Struct schema\'s "fields" argument is not an array., at {path_of(at)}{hint}')
+        fields = []
+        for index, entry in enumerate(listed):
+            name = entry.get("field") if isinstance(entry, dict) else None
+            if not isinstance(name, str):
+                raise DataError(
+                    f"Struct schema's field name not specified properly, at {path_of((at, index))}"
+                    f"{_field_name_hint(entry)}"
+                )
+            schema = self.schema(entry, (at, name))
+            assert schema is not None  # null has no name
+            fields.append((name, schema))
+        return fields
+
+    def _attributes(self, node: dict[str, Any], at: Place) -> dict[str, Any]:
+        version = self._attribute(node, "version", int, at)
+        if version is not None and version != wrap(version, 32):
+            version = self._values.lossy("version of 32 bits", version, (at, "version"), wrap(version, 32))
+        parameters = self._attribute(node, "parameters", dict, at)
+        if parameters and not all(isinstance(value, str) for value in parameters.values()):
+            raise DataError(f"Schema parameters must have string values., at {path_of((at, 'parameters'))}")
+        return {
+            "optional": self._attribute(node, "optional", bool, at) or False,
+            "name": self._attribute(node, "name", str, at),
+            "version": version,
+            "doc": self._attribute(node, "doc", str, at),
+            "parameters": parameters,
+        }
+
+    def _attribute(self, node: dict[str, Any], key: str, kind: type, at: Place) -> Any:
+        """The attribute; null counts as absent, and to Java so does a value of another kind."""
+        value = node.get(key)
+        if value is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+            return value
+        return self._values.lossy(_KINDS[kind], value, (at, key), None)
+
+    def _with_default(self, schema: Schema, node: dict[str, Any], at: Place) -> Schema:
+        place = (at, "default")
+        default = self._values.value(schema, node["default"], place)
+        if default is None and not schema.optional:
+            problem = f"Invalid value: null used for required value, schema type: {schema.type}"
+            raise BadSchema(f"Invalid default value, at {path_of(place)}") from DataError(problem)
+        # Java compares the struct's schema with the one under construction, which are never equal.
+        if default is not None and schema.type is Type.STRUCT:
+            problem = "a default of a struct never has the schema's own schema"
+            raise BadSchema(f"Invalid default value, at {path_of(place)}") from DataError(problem)
+        return schema.replace(default=default)
 
 
-def _misnamed(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("fields"), str)
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "boolean",
+    str: "text",
+    int: "integer",
+    dict: "JSON object",
+}
 
 
-def _default(made: Schema, json: Any, read_default: ReadDefault, where: str) -> Any:
-    if made.type is Type.STRUCT:
-        # The JVM compares the default's schema with one that has no default yet, and they never match.
-        raise BadSchema(f"Invalid default value{where}") from DataError("Struct schemas do not match.")
-    try:
-        return read_default(made, json)
-    except DataError as exc:
-        raise BadSchema(f"Invalid default value{where}") from exc
+def _field_name_hint(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return f": {kind_of(entry)} instead of an object"
+    instead = next((key for key in ("fields", "name", "Field") if isinstance(entry.get(key), str)), None)
+    if instead is None:
+        return f': "field" is missing among {", ".join(entry) or "no attributes"}'
+    return f': it says "{instead}": "{entry[instead]}", write "field": "{entry[instead]}"'
 
 
-def _member(json: Mapping[str, Any], name: str, kind: type[Any], java: bool, where: str) -> Any:
-    value = json.get(name)
-    if value is None:
-        return None
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    if java:
-        return None
-    raise DataError(f"schema member {name!r} is {value!r}, expected a {kind.__name__}{where}")
-
-
-def _parameters(json: Mapping[str, Any], java: bool, where: str) -> dict[str, str]:
-    found = json.get("parameters")
-    if found is None or (java and not isinstance(found, dict)):
-        return {}
-    if not isinstance(found, dict):
-        raise DataError(f"Schema parameters must be an object{where}")
-    if not all(isinstance(value, str) for value in found.values()):
-        raise DataError(f"Schema parameters must have string values.{where}")
-    return dict(found)
-
-
-def write_schema(schema: Schema, write_default: WriteDefault, field: str | None = None) -> dict[str, Any]:
-    """The JSON of `schema`, its members in Kafka Connect's order."""
-    json: dict[str, Any] = {"type": TYPE_NAMES[schema.type]}
-    if schema.type is Type.ARRAY and schema.value_schema is not None:
-        json["items"] = write_schema(schema.value_schema, write_default)
-    elif schema.type is Type.MAP and schema.key_schema is not None and schema.value_schema is not None:
-        json["keys"] = write_schema(schema.key_schema, write_default)
-        json["values"] = write_schema(schema.value_schema, write_default)
-    elif schema.type is Type.STRUCT:
-        json["fields"] = [write_schema(f.schema, write_default, f.name) for f in schema.fields]
-    json["optional"] = schema.optional
-    for name in ("name", "version", "doc"):
-        value = getattr(schema, name)
-        if value is not None:
-            json[name] = value
+def schema_json(schema: Schema | None, writer: Writer, field: str | None = None) -> bytes:
+    """The schema as Java writes it, keys in Java's order; `field` is its name inside a struct."""
+    if schema is None:
+        return b"null"
+    parts = [b'{"type":"%b"' % NAMES[schema.type].encode()]
+    match schema.type:
+        case Type.ARRAY:
+            parts.append(b'"items":' + schema_json(schema.value_schema, writer))
+        case Type.MAP:
+            parts.append(b'"keys":' + schema_json(schema.key_schema, writer))
+            parts.append(b'"values":' + schema_json(schema.value_schema, writer))
+        case Type.STRUCT:
+            fields = [schema_json(each.schema, writer, each.name) for each in schema.fields]
+            parts.append(b'"fields":[' + b",".join(fields) + b"]")
+    parts.append(b'"optional":true' if schema.optional else b'"optional":false')
+    attributes = (("name", schema.name), ("version", schema.version), ("doc", schema.doc))
+    parts += [b'"%b":%b' % (key.encode(), json_text(held)) for key, held in attributes if held is not None]
     if schema.parameters:
-        json["parameters"] = dict(schema.parameters)
+        parts.append(b'"parameters":' + json_text(dict(schema.parameters)))
     if schema.default is not None:
-        json["default"] = write_default(schema)
+        parts.append(b'"default":' + writer.encoder(schema)(schema.default))
     if field is not None:
-        json["field"] = field
-    return json
+        parts.append(b'"field":' + json_text(field))
+    return b",".join(parts) + b"}"

@@ -1,4 +1,4 @@
-"""StringConverter: the text of a value."""
+"""StringConverter: bytes as text, and any value as the text Java prints for it."""
 
 from __future__ import annotations
 
@@ -7,65 +7,56 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from syncline.api import Converter, HeaderConverter, PluginKind, plugin
+from syncline.converters.formats import Format, announced, converter_type
 from syncline.data import Schema, SchemaAndValue, Type, primitive
 from syncline.data.values import java_text
 from syncline.errors import DataError
-from syncline.options import Importance, load, option
-from syncline.options.checks import refuse
+from syncline.options import Importance, Width, load, option
 
 OPTIONAL_STRING: Final = primitive(Type.STRING, optional=True)
 
 
-def _known_encoding(name: str, value: Any) -> None:
+def known_encoding(name: str, value: Any) -> None:
+    """Refuse a character set that Python does not know."""
     try:
-        codecs.lookup(str(value))
-    except LookupError as exc:
-        raise refuse(name, value, "unknown encoding") from exc
+        codecs.lookup(value)
+    except LookupError:
+        raise ValueError(
+            f"Invalid value {value} for configuration {name}: unknown character set; use UTF-8, for example"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StringConverterConfig:
+    type: str = converter_type()
     encoding: str = option(
         "converter.encoding",
-        "Name of the character set.",
+        "The name of the character set of the bytes.",
         default="UTF-8",
+        check=known_encoding,
         importance=Importance.HIGH,
-        check=_known_encoding,
+        width=Width.MEDIUM,
+        display="Encoding",
     )
 
 
-_JAVA: Final = "org.apache.kafka.connect.storage.StringConverter"
+@announced("org.apache.kafka.connect.storage.StringConverter", StringConverterConfig)
+class StringConverter(Format):
+    """Reads OPTIONAL_STRING; bytes outside the character set become U+FFFD, as in Java."""
 
-
-@plugin(PluginKind.CONVERTER, _JAVA, settings=StringConverterConfig)
-@plugin(PluginKind.HEADER_CONVERTER, _JAVA, settings=StringConverterConfig)
-class StringConverter(Converter, HeaderConverter):
-    """Reads optional strings; writes structs, maps and lists as Java prints them."""
-
-    def __init__(self) -> None:
-        self._encoding = "UTF-8"
-
-    def configure(self, config: Mapping[str, str], *, is_key: bool = False) -> None:
+    def set_up(self, config: Mapping[str, str]) -> None:
         self._encoding = load(StringConverterConfig, config).encoding
 
     def to_connect(self, topic: str, raw: bytes | None) -> SchemaAndValue:
-        try:
-            return SchemaAndValue(OPTIONAL_STRING, None if raw is None else raw.decode(self._encoding))
-        except UnicodeDecodeError as exc:
-            raise DataError(f"Failed to deserialize string: {exc}") from exc
+        return SchemaAndValue(OPTIONAL_STRING, None if raw is None else raw.decode(self._encoding, errors="replace"))
 
     def from_connect(self, topic: str, schema: Schema | None, value: Any) -> bytes | None:
         if value is None:
             return None
+        text = java_text(schema, value)
         try:
-            text = value if isinstance(value, str) else java_text(schema, value)
             return text.encode(self._encoding)
         except UnicodeEncodeError as exc:
-            raise DataError(f"Failed to serialize to a string: {exc}") from exc
-
-    def to_connect_header(self, topic: str, key: str, raw: bytes | None) -> SchemaAndValue:
-        return self.to_connect(topic, raw)
-
-    def from_connect_header(self, topic: str, key: str, schema: Schema | None, value: Any) -> bytes | None:
-        return self.from_connect(topic, schema, value)
+            raise DataError(
+                f"{text[exc.start]!r} at position {exc.start} of the text does not exist in {self._encoding}"
+            ) from exc

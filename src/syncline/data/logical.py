@@ -5,15 +5,24 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Any, Final
 
-from syncline.data.schema import Schema, Type, primitive
+from syncline.data.schema import DATE, DAY_MS, DECIMAL, TIME, TIMESTAMP, Schema, Type, primitive
 from syncline.errors import DataError
 
-DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
-DATE: Final = "org.apache.kafka.connect.data.Date"
-TIME: Final = "org.apache.kafka.connect.data.Time"
-TIMESTAMP: Final = "org.apache.kafka.connect.data.Timestamp"
-
-DAY_MS: Final = 86_400_000
+__all__ = [
+    "DATE",
+    "DAY_MS",
+    "DECIMAL",
+    "EXACT",
+    "TIME",
+    "TIMESTAMP",
+    "date_schema",
+    "decimal_from_bytes",
+    "decimal_scale",
+    "decimal_schema",
+    "decimal_to_bytes",
+    "time_schema",
+    "timestamp_schema",
+]
 
 # Java's BigDecimal has no precision limit; a context of its own keeps Python's from rounding.
 EXACT: Final = Context(prec=1_000_000, Emax=999_999_999, Emin=-999_999_999)

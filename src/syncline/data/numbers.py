@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from decimal import Decimal
+from typing import Final
 
 
 def wrap(number: int, bits: int) -> int:
@@ -23,48 +24,45 @@ def to_float32(number: float) -> float:
 
 
 def java_double(number: float, *, single: bool = False) -> str:
-    """A floating number as Java prints it: 1.0, 1.0E10, 1.0E-5, NaN, Infinity."""
-    if math.isnan(number):
-        return "NaN"
-    if math.isinf(number):
-        return "Infinity" if number > 0 else "-Infinity"
-    text = _shortest_single(number) if single else repr(number)
-    sign, digits, exponent = Decimal(text).as_tuple()
+    """A floating number as Java prints it: 1.0, 1.0E10, 1.0E-5, NaN, Infinity; `single` for a FLOAT32."""
+    if not math.isfinite(number):
+        return _NOT_FINITE[repr(number)]
+    sign, digits, exponent = Decimal(_shortest_single(number) if single else _shortest(number)).as_tuple()
     assert isinstance(exponent, int)
+    plain = "".join(map(str, digits)).rstrip("0")
+    minus = "-" if sign else ""
+    if not plain:
+        return f"{minus}0.0"
     point = len(digits) + exponent
-    plain = "".join(map(str, digits)).rstrip("0") or "0"
-    head = "-" if sign else ""
-    if plain == "0":
-        return f"{head}0.0"
-    if -3 < point <= 7:
-        if point <= 0:
-            return f"{head}0.{'0' * -point}{plain}"
-        padded = plain.ljust(point, "0")
-        return f"{head}{padded[:point]}.{padded[point:] or '0'}"
-    return f"{head}{plain[0]}.{plain[1:] or '0'}E{point - 1}"
+    if 0 < point <= 7:
+        return f"{minus}{plain[:point]:0<{point}}.{plain[point:] or 0}"
+    if -3 < point <= 0:
+        return f"{minus}0.{'0' * -point}{plain}"
+    return f"{minus}{plain[0]}.{plain[1:] or 0}E{point - 1}"
+
+
+_NOT_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def _shortest(number: float) -> str:
+    """The fewest digits that tell the number from every other FLOAT64; among tiny ones at least two."""
+    two_digits = f"{number:.1e}"
+    # Only next to zero is there a choice: 4.9E-324, where Python prints 5e-324.
+    return two_digits if abs(number) < 1e-300 and float(two_digits) == number else repr(number)
 
 
 def _shortest_single(number: float) -> str:
-    for digits in range(1, 10):
-        text = f"{number:.{digits}g}"
-        if to_float32(float(text)) == to_float32(number):
+    """The fewest digits (two at least) that tell the number from every other FLOAT32."""
+    single = to_float32(number)
+    if math.isinf(single):
+        return repr(number)
+    for digits in range(1, 8):
+        text = f"{single:.{digits}e}"
+        if to_float32(float(text)) == single:
             return text
-    return repr(number)
+    return f"{single:.8e}"
 
 
 def java_decimal(number: Decimal) -> str:
-    """A decimal as Java's BigDecimal prints it: 1.50, 1E+2, 1E-10."""
-    sign, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)
-    plain = "".join(map(str, digits))
-    adjusted = exponent + len(plain) - 1
-    head = "-" if sign and plain.strip("0") else ""
-    if exponent == 0:
-        return head + plain
-    if exponent < 0 and adjusted >= -6:
-        point = len(plain) + exponent
-        padded = plain if point > 0 else "0" * (1 - point) + plain
-        point = max(point, 1)
-        return f"{head}{padded[:point]}.{padded[point:]}"
-    mantissa = plain if len(plain) == 1 else f"{plain[0]}.{plain[1:]}"
-    return f"{head}{mantissa}E{adjusted:+d}"
+    """A decimal as Java's BigDecimal prints it: 1.50, 1E+2, 1E-10; there is no negative zero."""
+    return str(number if number else abs(number))

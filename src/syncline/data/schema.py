@@ -50,6 +50,13 @@ class Type(StrEnum):
     STRUCT = "STRUCT"
 
 
+DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
+DATE: Final = "org.apache.kafka.connect.data.Date"
+TIME: Final = "org.apache.kafka.connect.data.Time"
+TIMESTAMP: Final = "org.apache.kafka.connect.data.Timestamp"
+
+DAY_MS: Final = 86_400_000
+
 INTEGER_BITS: Final[Mapping[Type, int]] = {Type.INT8: 8, Type.INT16: 16, Type.INT32: 32, Type.INT64: 64}
 
 
@@ -367,27 +374,47 @@ def _attribute(name: str, index: int) -> str:
     return f"_{index}"
 
 
+def _between(low: int, high: int) -> Any:
+    return Annotated[int, msgspec.Meta(ge=low, le=high)]
+
+
+_INTEGERS: Final = {kind: _between(-(1 << bits - 1), (1 << bits - 1) - 1) for kind, bits in INTEGER_BITS.items()}
+# From here on a number becomes infinite in four bytes: the largest FLOAT32 and half a step more.
+_TOO_LARGE_FOR_FLOAT32: Final = 2.0**128 - 2.0**103
+
 _PYTHON_TYPES: Final[Mapping[Type, Any]] = {
-    **{
-        kind: Annotated[int, msgspec.Meta(ge=-(1 << bits - 1), le=(1 << bits - 1) - 1)]
-        for kind, bits in INTEGER_BITS.items()
-    },
-    Type.FLOAT32: float,
+    **_INTEGERS,
+    Type.FLOAT32: Annotated[float, msgspec.Meta(gt=-_TOO_LARGE_FOR_FLOAT32, lt=_TOO_LARGE_FOR_FLOAT32)],
     Type.FLOAT64: float,
     Type.BOOLEAN: bool,
     Type.STRING: str,
     Type.BYTES: bytes,
 }
+LOGICAL_TYPES: Final[Mapping[str | None, Any]] = {
+    DECIMAL: msgspec.Raw,
+    DATE: _INTEGERS[Type.INT32],
+    TIME: _between(0, DAY_MS),
+    TIMESTAMP: _INTEGERS[Type.INT64],
+}
+"""Annotations by logical name. The name alone decides: a Date on INT64 is still a Date."""
 
 
 def python_type(schema: Schema) -> Any:
-    """The annotation of a value of `schema` before logical types: what msgspec checks when it decodes."""
+    """The annotation by which msgspec decodes and checks the JSON of a value of `schema`.
+
+    What msgspec cannot make is left for a second pass: a Decimal stays `msgspec.Raw` (it may be base64 or
+    a number), a map whose keys are no strings a list of pairs, a FLOAT32 a double not yet rounded.
+    """
     kind: Any
-    if schema.type is Type.ARRAY:
+    if schema.name in LOGICAL_TYPES:
+        kind = LOGICAL_TYPES[schema.name]
+    elif schema.type is Type.ARRAY:
         kind = list[python_type(schema.value_schema) if schema.value_schema else Any]  # type: ignore[misc]  # built at run time
     elif schema.type is Type.MAP:
-        keys = python_type(schema.key_schema) if schema.key_schema else Any
-        kind = dict[keys, python_type(schema.value_schema) if schema.value_schema else Any]  # type: ignore[valid-type,misc]  # built at run time
+        keys = python_type(schema.key_schema) if schema.key_schema else str
+        values = python_type(schema.value_schema) if schema.value_schema else Any
+        text_keys = schema.key_schema is None or schema.key_schema.type is Type.STRING
+        kind = dict[str, values] if text_keys else list[tuple[keys, values]]  # type: ignore[valid-type]  # built at run time
     elif schema.type is Type.STRUCT:
         kind = schema.struct_class
     else:
