@@ -111,6 +111,7 @@ _SAID_SHORTER: Mapping[str, str] = {
     "missing": "is missing",
     "extra_forbidden": "is no member of the request",
     "model_attributes_type": "must be a JSON object",
+    "string_pattern_mismatch": "has a form that is not allowed",
 }
 
 

@@ -6,6 +6,7 @@ import difflib
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from syncline.errors import ConfigError
@@ -58,6 +59,13 @@ class _WholePrefix(EnvSettingsSource):
             if prefix and name.lower().startswith(prefix) and field not in self.settings_cls.model_fields:
                 values[field] = value
         return values
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """JSON for lists and maps; what is none stays text, which the field then refuses by name."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 S = TypeVar("S", bound=ServiceSettings)

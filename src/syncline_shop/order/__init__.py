@@ -1,0 +1,1 @@
+"""The order service: takes orders, and stores them itself or through a topic and a sink."""

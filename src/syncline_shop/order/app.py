@@ -1,0 +1,137 @@
+"""The order service's HTTP interface."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from syncline.kit.db import Database
+from syncline.kit.messages import Producer
+from syncline.kit.problems import Problem
+from syncline.kit.service import Service, run
+from syncline_shop.order.domain import Order, TotalTooLarge
+from syncline_shop.order.publisher import OrderPublisher
+from syncline_shop.order.settings import OrderSettings, WriteMode
+from syncline_shop.order.store import TABLES, OrderStore
+from syncline_shop.order.views import PRINTABLE, NewOrder, OrderView
+
+UserId = Annotated[str, Path(min_length=1, max_length=50, pattern=PRINTABLE)]
+
+MAX_WAIT_SECONDS = 10
+_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,5})\b")
+
+
+def main() -> int:
+    """Run one instance until SIGTERM."""
+    return run(OrderSettings, build)
+
+
+def build(settings: OrderSettings) -> Service:
+    """The service with its database, and in mode connect its producer."""
+    svc = Service("order-service", settings)
+    database = svc.during(Database(settings.database_url.get_secret_value(), TABLES))
+    svc.ready_when("database", database.check)
+    publisher = None
+    if settings.write_mode is WriteMode.CONNECT:
+        producer = Producer(settings.bootstrap_servers, client_id="order-service", delivery_ms=settings.delivery_ms)
+        publisher = OrderPublisher(svc.during(producer))
+    svc.app.include_router(Orders(OrderStore(database), publisher).router)
+    return svc
+
+
+class Orders:
+    """The routes; with a publisher in mode connect, without one in mode private."""
+
+    def __init__(self, store: OrderStore, publisher: OrderPublisher | None) -> None:
+        self._store = store
+        self._publisher = publisher
+        self.router = APIRouter(prefix="/order-service", tags=["orders"])
+        add = self.router.add_api_route
+        add("/health-check", self.health_check, response_class=PlainTextResponse)
+        add("/{user_id}/orders", self.place, methods=["POST"], status_code=201, response_model=OrderView)
+        add("/{user_id}/orders", self.newest, response_model=list[OrderView])
+        add("/{user_id}/orders/{order_id}", self.one, response_model=OrderView)
+
+    async def health_check(self, request: Request) -> str:
+        """Which instance answered, for people who watch a balancer."""
+        return f"It's working in order service on port: {request.scope['server'][1]}"
+
+    async def place(
+        self,
+        user_id: UserId,
+        body: NewOrder,
+        response: Response,
+        prefer: Annotated[str, Header(description="`wait=5` waits until the row is there")] = "",
+    ) -> OrderView:
+        """Take an order. In mode connect its row follows within moments; `Location` tells when it is there."""
+        try:
+            order = Order.place(order_id=str(uuid.uuid4()), user_id=user_id, now=datetime.now(UTC), **body.model_dump())
+        except TotalTooLarge as exc:
+            raise Problem(422, "TOTAL_TOO_LARGE", str(exc)) from exc
+        synced = True
+        if self._publisher is None:
+            await asyncio.to_thread(self._store.add, order)
+        else:
+            await self._publisher.publish(order)
+            synced = await self._wait(order, prefer, response)
+        response.headers["Location"] = f"/order-service/{quote(user_id, safe='')}/orders/{order.order_id}"
+        return OrderView.of(order, synced=synced)
+
+    async def _wait(self, order: Order, prefer: str, response: Response) -> bool:
+        """Whether the row is there; waits for it as long as the caller prefers (RFC 7240)."""
+        wanted = _WAIT.search(prefer)
+        if wanted is None:
+            return False
+        seconds = min(int(wanted[1]), MAX_WAIT_SECONDS)
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+        try:
+            async with asyncio.timeout(seconds):
+                # Another process makes the row; asking is the only way to know.
+                while await asyncio.to_thread(self._store.get, order.user_id, order.order_id) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return False
+        return True
+
+    async def one(self, user_id: UserId, order_id: str) -> OrderView:
+        """One order; `synced` is false while only this instance knows it."""
+        found = await asyncio.to_thread(self._store.get, user_id, order_id)
+        if self._publisher is not None:
+            if found is not None:
+                self._publisher.seen(order_id)
+            elif pending := self._publisher.pending(user_id, order_id):
+                return OrderView.of(pending, synced=False)
+        if found is None:
+            raise _unknown(order_id)
+        return OrderView.of(found, synced=True)
+
+    async def newest(
+        self,
+        request: Request,
+        response: Response,
+        user_id: UserId,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        before: Annotated[str | None, Query(description="an order id: the page after it")] = None,
+    ) -> list[OrderView]:
+        """The user's orders, newest first; the header `Link` leads to the next page."""
+        last = None
+        if before is not None:
+            last = await asyncio.to_thread(self._store.get, user_id, before)
+            if last is None:
+                raise _unknown(before)
+        found = await asyncio.to_thread(self._store.newest, user_id, limit + 1, last)
+        if len(found) > limit:
+            query = f"limit={limit}&before={found[limit - 1].order_id}"
+            response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
+        return [OrderView.of(order, synced=True) for order in found[:limit]]
+
+
+def _unknown(order_id: str) -> Problem:
+    return Problem(404, "ORDER_NOT_FOUND", f"this user has no order {order_id}")

@@ -1,0 +1,71 @@
+"""The table `orders`: written by this service in mode private and by the sink connector in mode connect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Row, String, Table, and_, insert, or_, select
+
+from syncline.kit.db import Database, Moment
+from syncline_shop.order.domain import Order, OrderStatus
+
+TABLES = MetaData()
+
+ORDERS = Table(
+    "orders",
+    TABLES,
+    # `id` and `status` are filled in by the database: the record of an order has neither.
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("order_id", String(36), nullable=False, unique=True),
+    Column("user_id", String(50), nullable=False),
+    Column("product_id", String(120), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("unit_price", BigInteger, nullable=False),
+    Column("total_price", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("status", String(16), nullable=False, server_default=OrderStatus.PENDING),
+    Index("orders_of_user", "user_id", "created_at"),
+    mysql_charset="utf8mb4",
+)
+
+_READ = [column for column in ORDERS.columns if column.name != "id"]
+
+
+class OrderStore:
+    """Reads and writes orders; calls block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, order: Order) -> None:
+        """Store a new order."""
+        values = {column.name: getattr(order, column.name) for column in _READ}
+        with self._database.begin() as connection:
+            connection.execute(insert(ORDERS).values(values))
+
+    def get(self, user_id: str, order_id: str) -> Order | None:
+        """The user's order, or None."""
+        query = select(*_READ).where(ORDERS.c.order_id == order_id, ORDERS.c.user_id == user_id)
+        with self._database.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _order(row)
+
+    def newest(self, user_id: str, limit: int, before: Order | None = None) -> list[Order]:
+        """The user's orders, newest first, at most `limit`, those after `before` in that order.
+
+        The order is total (moment, then id), so every instance gives the same list and pages have no gaps.
+        """
+        query = select(*_READ).where(ORDERS.c.user_id == user_id)
+        if before is not None:
+            earlier = ORDERS.c.created_at < before.created_at
+            same_moment = and_(ORDERS.c.created_at == before.created_at, ORDERS.c.order_id < before.order_id)
+            query = query.where(or_(earlier, same_moment))
+        query = query.order_by(ORDERS.c.created_at.desc(), ORDERS.c.order_id.desc()).limit(limit)
+        with self._database.begin() as connection:
+            rows: Sequence[Row[tuple[object, ...]]] = connection.execute(query).all()
+        return [_order(row) for row in rows]
+
+
+def _order(row: Row[tuple[object, ...]]) -> Order:
+    values = dict(row._mapping)
+    return Order(**{**values, "status": OrderStatus(values["status"])})
