@@ -17,7 +17,8 @@ from syncline.clock import SYSTEM_CLOCK
 from syncline.cluster.standalone import StandaloneHerder
 from syncline.errors import ConfigError, ConnectError, SynclineError
 from syncline.ids import TopicPartition
-from syncline.kafka.client import Admin, Consumer, Message, Producer
+from syncline.kafka.client import Admin, Consumer, Producer
+from syncline.kafka.ports import BEGINNING, END, KafkaRecord
 from syncline.options.properties import read_properties
 from syncline.rest.app import RestApp
 from syncline.rest.server import RestServer, bind
@@ -132,7 +133,7 @@ def kafka_watermarks(bootstrap: str, topic: str, partitions: int) -> list[tuple[
         consumer.close()
 
 
-def kafka_records(bootstrap: str, topic: str, from_beginning: bool, timeout_ms: int | None) -> Iterator[Message]:
+def kafka_records(bootstrap: str, topic: str, from_beginning: bool, timeout_ms: int | None) -> Iterator[KafkaRecord]:
     """Records of all partitions, from their beginning or from now on, without a group."""
     admin = kafka_admin(bootstrap)
     facts = admin.topic(topic)
@@ -140,7 +141,7 @@ def kafka_records(bootstrap: str, topic: str, from_beginning: bool, timeout_ms: 
         raise ConnectError(f"topic {topic} does not exist; `syncline topics list` shows those that do")
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "syncline-cli"})
     try:
-        start = -2 if from_beginning else -1
+        start = BEGINNING if from_beginning else END
         consumer.assign({TopicPartition(topic, number): start for number in range(facts.partitions)})
         quiet_since = SYSTEM_CLOCK.monotonic()
         while True:

@@ -1,1 +1,1 @@
-"""The only folder that imports a Kafka client library."""
+"""Kafka behind ports of our own: the only folder that imports a Kafka client library."""

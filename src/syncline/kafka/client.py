@@ -1,93 +1,89 @@
-"""Producer, consumer and admin as the worker, the toolkit and the command line use them.
+"""The ports of `syncline.kafka.ports` over confluent-kafka (librdkafka).
 
-Thin covers over confluent-kafka (librdkafka): settings under Java's names, errors as RetriableError or
-ConnectError, everything blocking.
+Settings come under Java's names (`syncline.kafka.config`). Memory is bounded: a producer queues at most 64 MB,
+a consumer fetches at most 16 MB ahead, unless the properties say otherwise.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from confluent_kafka import (
-    TIMESTAMP_CREATE_TIME,
-    TIMESTAMP_LOG_APPEND_TIME,
-    ConsumerGroupTopicPartitions,
-    KafkaException,
-)
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message
 from confluent_kafka import Consumer as RdConsumer
-from confluent_kafka import KafkaError as RdError
 from confluent_kafka import Producer as RdProducer
 from confluent_kafka import TopicPartition as RdPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
-    AdminClient,
-    ConfigResource,
-    NewPartitions,
-    NewTopic,
-)
 
-from syncline.errors import ConnectError, RetriableError
+from syncline.errors import ConnectError
 from syncline.ids import TopicPartition
-from syncline.kafka.config import librdkafka
+from syncline.kafka.admin import Admin
+from syncline.kafka.config import Settings, librdkafka
+from syncline.kafka.errors import calling, making, translated
+from syncline.kafka.ports import Kafka as KafkaPort
+from syncline.kafka.ports import KafkaRecord, OnDelivery, QueueFull, RawHeaders, Rebalance
+
+__all__ = ["KAFKA", "Admin", "Consumer", "Kafka", "Producer"]
 
 log = logging.getLogger(__name__)
 
-CREATE_TIME: Final = TIMESTAMP_CREATE_TIME
-LOG_APPEND_TIME: Final = TIMESTAMP_LOG_APPEND_TIME
+ROOM_SECONDS: Final = 0.1
+"""How long `send` waits for room in the queue before it looks again."""
+ASK_SECONDS: Final = 30
 
-_HARMLESS: Final = frozenset(
+_PRODUCER: Final[Settings] = {
+    "acks": "all",
+    "enable.idempotence": "true",
+    # Java's partitioner; librdkafka's own would send the same key to another partition.
+    "partitioner": "murmur2_random",
+    "message.timeout.ms": 0,
+    "queue.buffering.max.messages": 100_000,
+    "queue.buffering.max.kbytes": 65_536,
+    "linger.ms": 5,
+}
+
+_CONSUMER: Final[Settings] = {
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_uncommitted",
+    "allow.auto.create.topics": "true",
+    "partition.assignment.strategy": "range",
+    # A partition whose local queue was full is otherwise left alone for a whole second.
+    "fetch.queue.backoff.ms": 5,
+    "queued.max.messages.kbytes": 16_384,
+    "queued.min.messages": 50_000,
+}
+
+_PASSING: Final = frozenset(
     {
-        RdError._PARTITION_EOF,
-        RdError.UNKNOWN_TOPIC_OR_PART,
-        RdError._UNKNOWN_TOPIC,
-        RdError._ALL_BROKERS_DOWN,
-        RdError._TRANSPORT,
-        RdError._RESOLVE,
-        RdError.LEADER_NOT_AVAILABLE,
-        RdError.NOT_COORDINATOR,
-        RdError.COORDINATOR_NOT_AVAILABLE,
-        RdError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._PARTITION_EOF,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
 """Reported by a consumer that goes on by itself."""
 
 
-class Message(Protocol):
-    """A record as librdkafka hands it out; each part is a method call."""
-
-    def topic(self) -> str: ...
-    def partition(self) -> int: ...
-    def offset(self) -> int: ...
-    def key(self) -> bytes | None: ...
-    def value(self) -> bytes | None: ...
-    def timestamp(self) -> tuple[int, int]: ...
-    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
-
-
 class Producer:
-    """Sends records; any thread may call."""
+    """Sends records through librdkafka; idempotent unless the properties speak against it."""
 
     def __init__(self, properties: Mapping[str, str], *, report_each: bool = False) -> None:
         """With `report_each` every `on_delivery` is called, otherwise only those of failed records."""
-        settings = librdkafka(
-            {
-                "acks": "all",
-                "enable.idempotence": "true",
-                "partitioner": "murmur2_random",
-                "message.timeout.ms": "0",
-                "queue.buffering.max.messages": "200000",
-                "queue.buffering.max.kbytes": "65536",
-                "linger.ms": "5",
-                **properties,
-            }
-        )
-        if str(settings.get("acks")) not in ("all", "-1"):
+        settings = _PRODUCER | librdkafka(properties)
+        if "enable.idempotence" not in properties and not _may_be_idempotent(settings):
             settings["enable.idempotence"] = "false"
-        if not report_each:
-            settings["delivery.report.only.error"] = True
-        self._producer = _made(lambda: RdProducer({**settings, "logger": log}))
+        # Known to the Python layer, which then makes no call per delivered record.
+        settings["delivery.report.only.error"] = not report_each
+        self._producer = making(lambda: RdProducer({**settings, "logger": log}))
         self._failure: ConnectError | None = None
 
     def send(
@@ -98,10 +94,10 @@ class Producer:
         *,
         partition: int | None = None,
         timestamp: int | None = None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-        on_delivery: Callable[[Exception | None, Any], None] | None = None,
+        headers: RawHeaders = (),
+        on_delivery: OnDelivery | None = None,
+        wait: float | None = None,
     ) -> None:
-        """Queue one record; waits while the queue is full. A failed delivery is raised by a later call."""
         extra: dict[str, Any] = {}
         if partition is not None:
             extra["partition"] = partition
@@ -109,270 +105,224 @@ class Producer:
             extra["timestamp"] = timestamp
         if headers:
             extra["headers"] = list(headers)
+        report = self._remember_failure if on_delivery is None else _reporting(on_delivery)
+        waited = 0.0
         while True:
             try:
-                self._producer.produce(topic, value, key=key, on_delivery=self._report(on_delivery), **extra)
+                self._producer.produce(topic, value, key, on_delivery=report, **extra)
                 return
             except BufferError:
-                self._producer.poll(0.1)
+                if wait is not None and waited >= wait:
+                    raise QueueFull("the producer's queue is full; the broker is slower than the sender") from None
+                self._producer.poll(ROOM_SECONDS)
+                waited += ROOM_SECONDS
                 self.check()
             except KafkaException as exc:
-                raise _translated(exc) from exc
+                raise translated(exc.args[0]) from exc
 
-    def _report(self, on_delivery: Callable[[Exception | None, Any], None] | None) -> Callable[[Any, Any], None]:
-        if on_delivery is None:
-            return self._delivered
-        wanted = on_delivery
-        return lambda error, message: wanted(None if error is None else _translated(KafkaException(error)), message)
-
-    def _delivered(self, error: Any, message: Any) -> None:
+    def _remember_failure(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:
-            self._failure = ConnectError(f"record for topic {message.topic()} was not delivered: {error.str()}")
+            self._failure = ConnectError(f"a record for topic {message.topic()} was not delivered: {error.str()}")
 
     def poll(self, seconds: float = 0) -> None:
-        """Serve delivery reports; wait for the first one at most `seconds`."""
         self._producer.poll(seconds)
 
     def check(self) -> None:
-        """Raise ConnectError if a record could not be delivered."""
         if self._failure is not None:
             raise self._failure
 
+    def outstanding(self) -> int:
+        return len(self._producer)
+
     def flush(self, seconds: float) -> bool:
-        """Wait until everything is acknowledged; False when the time was not enough."""
         left: int = self._producer.flush(seconds)
         self.check()
         return left == 0
 
-    def begin(self, seconds: float = 30) -> None:
-        """Become the only producer of the transactional id; before the first transaction."""
-        _made(lambda: self._producer.init_transactions(seconds))
+    def begin(self, seconds: float = ASK_SECONDS) -> None:
+        """Become the only producer of the transactional id; once, before the first transaction."""
+        calling(lambda: self._producer.init_transactions(seconds))
 
     def begin_transaction(self) -> None:
-        _made(self._producer.begin_transaction)
+        calling(self._producer.begin_transaction)
 
-    def commit_transaction(self, seconds: float = 30) -> None:
-        _made(lambda: self._producer.commit_transaction(seconds))
+    def commit_transaction(self, seconds: float = ASK_SECONDS) -> None:
+        calling(lambda: self._producer.commit_transaction(seconds))
 
-    def abort_transaction(self, seconds: float = 30) -> None:
-        _made(lambda: self._producer.abort_transaction(seconds))
+    def abort_transaction(self, seconds: float = ASK_SECONDS) -> None:
+        calling(lambda: self._producer.abort_transaction(seconds))
 
     def close(self, seconds: float = 5) -> None:
-        """Send what is queued, within the time, and let go."""
         self._producer.flush(seconds)
         self._producer.purge()
         self._producer.poll(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Rebalance:
-    """What a consumer does when partitions come and go; called on the thread that polls."""
+def _may_be_idempotent(settings: Settings) -> bool:
+    """Whether the other settings leave room for it; Java turns it off in silence, librdkafka refuses to start."""
+    in_flight = str(settings.get("max.in.flight.requests.per.connection", "5"))
+    return (
+        str(settings["acks"]) in ("all", "-1")
+        and (not in_flight.isdecimal() or int(in_flight) <= 5)
+        and str(settings.get("retries", "1")) != "0"
+    )
 
-    assigned: Callable[[list[TopicPartition]], None]
-    revoked: Callable[[list[TopicPartition]], None]
-    lost: Callable[[list[TopicPartition]], None]
+
+def _reporting(on_delivery: OnDelivery) -> Callable[[KafkaError | None, Message], None]:
+    return lambda error, message: on_delivery(None if error is None else translated(error), message)
 
 
 class Consumer:
-    """Reads records as a member of a group; one thread polls, `commit` may come from another."""
+    """Reads records through librdkafka; offsets are committed by the caller alone."""
 
     def __init__(self, properties: Mapping[str, str]) -> None:
-        settings = librdkafka(
-            {
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_uncommitted",
-                "allow.auto.create.topics": "true",
-                # Otherwise a partition whose local queue was full is left alone for a whole second.
-                "fetch.queue.backoff.ms": "5",
-                "queued.max.messages.kbytes": "32768",
-                "enable.auto.commit": "false",
-                **properties,
-                "enable.auto.offset.store": "false",
-            }
-        )
-        self._consumer = _made(lambda: RdConsumer({**settings, "logger": log}))
+        settings = _CONSUMER | librdkafka(properties)
+        settings |= {"enable.auto.commit": "false", "enable.auto.offset.store": "false"}
+        if settings.get("group.protocol") == "consumer":
+            # These belong to the classic protocol; the broker decides them under KIP-848.
+            for name in ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"):
+                settings.pop(name, None)
+        self._incremental = settings.get("partition.assignment.strategy", "") in ("cooperative-sticky", "")
+        self._commits: list[tuple[dict[TopicPartition, int], Callable[[ConnectError | None], None]]] = []
+        self._consumer = making(lambda: RdConsumer({**settings, "on_commit": self._committed, "logger": log}))
 
     def subscribe(self, topics: Sequence[str], rebalance: Rebalance) -> None:
-        """Join the group; a topic that starts with `^` is a regular expression."""
-        self._consumer.subscribe(
-            list(topics),
-            on_assign=lambda _, partitions: rebalance.assigned(_plain(partitions)),
-            on_revoke=lambda _, partitions: rebalance.revoked(_plain(partitions)),
-            on_lost=lambda _, partitions: rebalance.lost(_plain(partitions)),
+        def assigned(_: RdConsumer, partitions: list[RdPartition]) -> None:
+            start = rebalance.assigned(_plain(partitions))
+            if start:
+                for partition in partitions:
+                    where = start.get(TopicPartition(partition.topic, partition.partition))
+                    partition.offset = OFFSET_INVALID if where is None else where
+                # Without this call the library itself assigns, from the committed offsets.
+                (self._consumer.incremental_assign if self._incremental else self._consumer.assign)(partitions)
+
+        calling(
+            lambda: self._consumer.subscribe(
+                list(topics),
+                on_assign=assigned,
+                on_revoke=lambda _, partitions: rebalance.revoked(_plain(partitions)),
+                on_lost=lambda _, partitions: rebalance.lost(_plain(partitions)),
+            )
         )
 
-    def read(self, count: int, seconds: float) -> list[Message]:
-        """At most `count` records; what is there at once, or after at most `seconds` if nothing is."""
-        found = self._consumer.consume(1, seconds)
-        if found and count > 1:
-            found += self._consumer.consume(count - 1, 0)
-        good: list[Message] = []
-        for message in found:
-            error = message.error()
-            if error is None:
-                good.append(message)
-            elif error.code() not in _HARMLESS:
-                raise _translated(KafkaException(error))
-        return good
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
+        calling(lambda: self._consumer.assign(wanted))
+
+    def assignment(self) -> list[TopicPartition]:
+        return _plain(calling(self._consumer.assignment))
+
+    def read(self, count: int, seconds: float) -> list[KafkaRecord]:
+        # Asked for many at once, the library would wait for all of them or for the whole time.
+        found = calling(lambda: self._consumer.consume(1, seconds))
+        if not found:
+            return []
+        if count > 1:
+            found += calling(lambda: self._consumer.consume(count - 1, 0))
+        if any(map(Message.error, found)):
+            found = [message for message in found if _is_record(message)]
+        columns = (map(part, found) for part in _PARTS)
+        return list(map(KafkaRecord, *columns))
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the next offsets to read; RetriableError when the group does not take them now."""
         wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
-        results = _made(lambda: self._consumer.commit(offsets=wanted, asynchronous=False))
-        for result in results or []:
+        results = calling(lambda: self._consumer.commit(offsets=wanted, asynchronous=False))
+        for result in results or ():
             if result.error is not None:
-                raise _translated(KafkaException(result.error))
+                raise translated(result.error)
+
+    def commit_soon(self, offsets: Mapping[TopicPartition, int], done: Callable[[ConnectError | None], None]) -> None:
+        entry = (dict(offsets), done)
+        self._commits.append(entry)
+        wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
+        try:
+            calling(lambda: self._consumer.commit(offsets=wanted, asynchronous=True))
+        except ConnectError:
+            self._commits.remove(entry)
+            raise
+
+    def _committed(self, error: KafkaError | None, partitions: list[RdPartition]) -> None:
+        """The library's report of an asynchronous commit, which names no commit: its offsets tell which."""
+        offsets = {TopicPartition(tp.topic, tp.partition): tp.offset for tp in partitions}
+        entry = next((known for known in self._commits if known[0] == offsets), None)
+        if entry is None:
+            return
+        self._commits.remove(entry)
+        refused = error or next((tp.error for tp in partitions if tp.error is not None), None)
+        entry[1](None if refused is None else translated(refused))
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Committed offsets; partitions without one are left out."""
         wanted = [RdPartition(tp.topic, tp.partition) for tp in partitions]
-        found = _made(lambda: self._consumer.committed(wanted, 30))
+        found = calling(lambda: self._consumer.committed(wanted, ASK_SECONDS))
         return {TopicPartition(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        _made(lambda: self._consumer.seek(RdPartition(partition.topic, partition.partition, offset)))
+        calling(lambda: self._consumer.seek(RdPartition(partition.topic, partition.partition, offset)))
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        self._consumer.pause([RdPartition(tp.topic, tp.partition) for tp in partitions])
+        calling(lambda: self._consumer.pause([RdPartition(tp.topic, tp.partition) for tp in partitions]))
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        self._consumer.resume([RdPartition(tp.topic, tp.partition) for tp in partitions])
-
-    def assignment(self) -> list[TopicPartition]:
-        return _plain(self._consumer.assignment())
-
-    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets, without a group; -2 is the beginning, -1 the end."""
-        self._consumer.assign([RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()])
+        calling(lambda: self._consumer.resume([RdPartition(tp.topic, tp.partition) for tp in partitions]))
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
-        """First offset and end offset."""
-        low, high = _made(
-            lambda: self._consumer.get_watermark_offsets(RdPartition(partition.topic, partition.partition), 30)
-        )
+        asked = RdPartition(partition.topic, partition.partition)
+        low, high = calling(lambda: self._consumer.get_watermark_offsets(asked, ASK_SECONDS))
         return low, high
 
+    def end_known(self, partition: TopicPartition) -> int | None:
+        asked = RdPartition(partition.topic, partition.partition)
+        found = calling(lambda: self._consumer.get_watermark_offsets(asked, cached=True))
+        return None if found is None or found[1] < 0 else found[1]
+
+    def topics(self) -> list[str]:
+        return list(calling(lambda: self._consumer.list_topics(timeout=ASK_SECONDS)).topics)
+
     def close(self) -> None:
-        """Leave the group; revokes partitions first."""
-        self._consumer.close()
+        calling(self._consumer.close)
 
 
-@dataclass(frozen=True, slots=True)
-class TopicFacts:
-    """A topic as the cluster describes it."""
+_PARTS: Final = (
+    Message.topic,
+    Message.partition,
+    Message.offset,
+    Message.timestamp,
+    Message.key,
+    Message.value,
+    Message.headers,
+)
 
-    name: str
-    partitions: int
-    replication_factor: int
-    internal: bool
 
-
-class Admin:
-    """Topics and groups of a cluster."""
-
-    def __init__(self, properties: Mapping[str, str]) -> None:
-        self._admin = _made(lambda: AdminClient(dict(librdkafka(properties)), logger=log))
-
-    def cluster_id(self, seconds: float = 10) -> str:
-        found = _made(lambda: self._admin.describe_cluster(request_timeout=seconds).result(seconds + 5))
-        return str(found.cluster_id)
-
-    def topics(self, seconds: float = 10) -> list[TopicFacts]:
-        """All topics, internal ones too, by name."""
-        metadata = _made(lambda: self._admin.list_topics(timeout=seconds))
-        return [
-            TopicFacts(
-                name,
-                len(topic.partitions),
-                len(next(iter(topic.partitions.values())).replicas) if topic.partitions else 0,
-                name.startswith("__"),
-            )
-            for name, topic in sorted(metadata.topics.items())
-        ]
-
-    def topic(self, name: str, seconds: float = 10) -> TopicFacts | None:
-        return next((topic for topic in self.topics(seconds) if topic.name == name), None)
-
-    def create_topic(
-        self,
-        name: str,
-        *,
-        partitions: int = 1,
-        replication_factor: int = 1,
-        configs: Mapping[str, str] | None = None,
-        exists_ok: bool = False,
-        seconds: float = 30,
-    ) -> bool:
-        """Create a topic; False when it was there and `exists_ok`."""
-        wanted = NewTopic(name, partitions, replication_factor, config=dict(configs or {}))
-        future = self._admin.create_topics([wanted], request_timeout=seconds)[name]
-        try:
-            future.result(seconds + 5)
-        except KafkaException as exc:
-            if exists_ok and exc.args[0].code() == RdError.TOPIC_ALREADY_EXISTS:
-                return False
-            raise _translated(exc) from exc
+def _is_record(message: Message) -> bool:
+    """Whether it is a record rather than news; raises when the news is bad."""
+    error = message.error()
+    if error is None:
         return True
-
-    def delete_topic(self, name: str, seconds: float = 30) -> None:
-        _made(lambda: self._admin.delete_topics([name], request_timeout=seconds)[name].result(seconds + 5))
-
-    def add_partitions(self, name: str, count: int, seconds: float = 30) -> None:
-        futures = self._admin.create_partitions([NewPartitions(name, count)], request_timeout=seconds)
-        _made(lambda: futures[name].result(seconds + 5))
-
-    def topic_configs(self, name: str, seconds: float = 10) -> dict[str, str]:
-        """Settings that differ from their defaults."""
-        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        futures = self._admin.describe_configs([resource], request_timeout=seconds)
-        entries = _made(lambda: futures[resource].result(seconds + 5))
-        return {n: e.value for n, e in entries.items() if not e.is_default and e.value is not None}
-
-    def group_offsets(self, group: str, seconds: float = 30) -> dict[TopicPartition, int]:
-        """What a group has committed."""
-        futures = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=seconds
-        )
-        found = _made(lambda: futures[group].result(seconds + 5))
-        return {TopicPartition(tp.topic, tp.partition): tp.offset for tp in found.topic_partitions if tp.offset >= 0}
-
-    def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int], seconds: float = 30) -> None:
-        """Set a group's offsets; ConnectError while it has members."""
-        wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
-        futures = self._admin.alter_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=seconds
-        )
-        found = _made(lambda: futures[group].result(seconds + 5))
-        for tp in found.topic_partitions:
-            if tp.error is not None:
-                raise _translated(KafkaException(tp.error))
-
-    def delete_group(self, group: str, seconds: float = 30) -> None:
-        """Delete a group with its offsets; nothing happens when there is none."""
-        futures = self._admin.delete_consumer_groups([group], request_timeout=seconds)
-        try:
-            futures[group].result(seconds + 5)
-        except KafkaException as exc:
-            if exc.args[0].code() != RdError.GROUP_ID_NOT_FOUND:
-                raise _translated(exc) from exc
+    if error.code() not in _PASSING:
+        raise translated(error)
+    log.log(
+        logging.DEBUG if error.code() == KafkaError._PARTITION_EOF else logging.WARNING,
+        "a consumer reports %s and goes on: %s",
+        *(error.name(), error.str()),
+    )
+    return False
 
 
-def _plain(partitions: Iterable[Any]) -> list[TopicPartition]:
+def _plain(partitions: Iterable[RdPartition]) -> list[TopicPartition]:
     return [TopicPartition(tp.topic, tp.partition) for tp in partitions]
 
 
-def _made(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except KafkaException as exc:
-        raise _translated(exc) from exc
-    except ValueError as exc:
-        raise ConnectError(f"Kafka client: {exc}") from exc
+class Kafka:
+    """Makes clients over librdkafka."""
+
+    def producer(self, properties: Mapping[str, str]) -> Producer:
+        return Producer(properties)
+
+    def consumer(self, properties: Mapping[str, str]) -> Consumer:
+        return Consumer(properties)
+
+    def admin(self, properties: Mapping[str, str]) -> Admin:
+        return Admin(properties)
 
 
-def _translated(exc: KafkaException) -> ConnectError:
-    error = exc.args[0]
-    if not isinstance(error, RdError):
-        return ConnectError(str(exc))
-    kind = RetriableError if error.retriable() or error.code() in _HARMLESS else ConnectError
-    return kind(f"{error.name()}: {error.str()}")
+KAFKA: Final[KafkaPort] = Kafka()

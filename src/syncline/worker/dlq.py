@@ -7,7 +7,8 @@ from typing import Final
 
 from syncline.errors import ConnectError, java_class_of, trace_of
 from syncline.ids import TaskId
-from syncline.kafka.client import Admin, Message, Producer
+from syncline.kafka.client import Admin, Producer
+from syncline.kafka.ports import KafkaRecord as Message
 from syncline.worker.tolerance import ErrorMetrics, Failure
 
 PREFIX: Final = "__connect.errors."
@@ -46,21 +47,21 @@ class DeadLetters:
         if self._producer is None:
             raise ConnectError("dead letters were not started")
         message: Message = failure.record
-        headers = list(message.headers() or [])
+        headers = list(message.headers or [])
         if self._headers:
             headers += [(PREFIX + name, value.encode()) for name, value in self._context(failure, message)]
-        stamp = message.timestamp()[1]
+        stamp = message.stamp[1]
         self._producer.send(
-            self.topic, message.key(), message.value(), headers=headers, timestamp=stamp if stamp > 0 else None
+            self.topic, message.key, message.value, headers=headers, timestamp=stamp if stamp > 0 else None
         )
         self._waiting = True
         self._metrics().dead_letters += 1
 
     def _context(self, failure: Failure, message: Message) -> list[tuple[str, str]]:
         return [
-            ("topic", message.topic()),
-            ("partition", str(message.partition())),
-            ("offset", str(message.offset())),
+            ("topic", message.topic),
+            ("partition", str(message.partition)),
+            ("offset", str(message.offset)),
             ("connector.name", self._task.connector),
             ("task.id", str(self._task.index)),
             ("stage", failure.stage),

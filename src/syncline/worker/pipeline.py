@@ -12,7 +12,8 @@ from syncline.api import Converter, DecodesLists, EncodesLists, HeaderConverter,
 from syncline.data import Header, SchemaAndValue, SinkRecord, SourceRecord, TimestampType
 from syncline.data.record import NO_HEADERS
 from syncline.errors import ConfigError
-from syncline.kafka.client import CREATE_TIME, LOG_APPEND_TIME, Message
+from syncline.kafka.ports import CREATE_TIME, LOG_APPEND_TIME
+from syncline.kafka.ports import KafkaRecord as Message
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerSettings
 from syncline.worker.tolerance import Stage, Tolerance, Tolerated
@@ -153,9 +154,9 @@ class SinkPipeline:
         """All at once, or None when one by one is needed."""
         if not isinstance(self._value, DecodesLists):
             return None
-        raw_keys = [message.key() for message in messages]
+        raw_keys = [message.key for message in messages]
         try:
-            values = self._value.to_connect_list(topic, [message.value() for message in messages])
+            values = self._value.to_connect_list(topic, [message.value for message in messages])
             if any(key is not None for key in raw_keys) or not isinstance(self._key, DecodesLists):
                 read = self._key.to_connect
                 keys = (
@@ -173,12 +174,12 @@ class SinkPipeline:
             return None
 
     def _record(self, topic: str, message: Message, key: SchemaAndValue, value: SchemaAndValue) -> SinkRecord:
-        kind, stamp = message.timestamp()
-        raw = message.headers()
+        kind, stamp = message.stamp
+        raw = message.headers
         return SinkRecord(
             topic,
-            message.partition(),
-            message.offset(),
+            message.partition,
+            message.offset,
             key[0],
             key[1],
             value[0],
@@ -201,14 +202,14 @@ class SinkPipeline:
                 names.key.java_class,
                 message,
                 where,
-                lambda: self._key.to_connect(topic, message.key()),
+                lambda: self._key.to_connect(topic, message.key),
             )
             value = run(
                 Stage.VALUE_CONVERTER,
                 names.value.java_class,
                 message,
                 where,
-                lambda: self._value.to_connect(topic, message.value()),
+                lambda: self._value.to_connect(topic, message.value),
             )
             record = run(
                 Stage.HEADER_CONVERTER,
@@ -336,7 +337,7 @@ def _encode_list(converter: Converter, topic: str, schema: Any, values: list[Any
 
 
 def _topic(message: Message) -> str:
-    return message.topic()
+    return message.topic
 
 
 def _shape(record: SourceRecord) -> tuple[str, int, int]:
@@ -345,10 +346,10 @@ def _shape(record: SourceRecord) -> tuple[str, int, int]:
 
 def coordinates(message: Message) -> str:
     """A consumed record in the words Kafka Connect uses."""
-    kind, stamp = message.timestamp()
+    kind, stamp = message.stamp
     return (
-        f"consumed record is {{topic='{message.topic()}', partition={message.partition()}, "
-        f"offset={message.offset()}, timestamp={stamp}, "
+        f"consumed record is {{topic='{message.topic}', partition={message.partition}, "
+        f"offset={message.offset}, timestamp={stamp}, "
         f"timestampType={_STAMPS.get(kind, TimestampType.NO_TIMESTAMP_TYPE)}}}"
     )
 

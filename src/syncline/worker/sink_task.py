@@ -19,7 +19,9 @@ from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.data import SinkRecord
 from syncline.errors import ConnectError, RetriableError
 from syncline.ids import TaskId, TopicPartition
-from syncline.kafka.client import Consumer, Message, Rebalance
+from syncline.kafka.client import Consumer
+from syncline.kafka.ports import KafkaRecord as Message
+from syncline.kafka.ports import Rebalance
 from syncline.worker.dlq import DeadLetters
 from syncline.worker.metrics import SinkMetrics
 from syncline.worker.pipeline import SinkPipeline
@@ -345,8 +347,8 @@ class SinkTaskRunner:
         self.metrics.read += len(messages)
         offsets: dict[TopicPartition, int] = {}
         for message in messages:
-            offsets[TopicPartition(message.topic(), message.partition())] = message.offset() + 1
-        originals = {(m.topic(), m.partition(), m.offset()): m for m in messages} if self._reporting else {}
+            offsets[TopicPartition(message.topic, message.partition)] = message.offset + 1
+        originals = {(m.topic, m.partition, m.offset): m for m in messages} if self._reporting else {}
         return Batch(records, offsets, originals, epoch)
 
     def _deliver(self, consumer: Consumer, batch: Batch) -> None:
@@ -373,9 +375,9 @@ class SinkTaskRunner:
                 consumer.resume([tp for tp in assigned if tp in still and tp not in self._held])
         for message in early:
             # Came out of the local queue before the pause took hold; asked for again, in order.
-            partition = TopicPartition(message.topic(), message.partition())
+            partition = TopicPartition(message.topic, message.partition)
             if partition in still:
-                consumer.seek(partition, message.offset())
+                consumer.seek(partition, message.offset)
                 still.discard(partition)
 
     def _apply_pause(self, consumer: Consumer) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from syncline.stores.configs import StoredTarget
+
 
 class State(StrEnum):
     """What a connector or task is doing. STOPPED is for connectors only."""
@@ -19,12 +21,13 @@ class State(StrEnum):
     DESTROYED = "DESTROYED"
 
 
-class Target(StrEnum):
-    """What a user wants of a connector."""
+ConnectorState = State
+TaskState = State
+"""One set of texts serves both, as in Kafka."""
 
-    STARTED = "STARTED"
-    PAUSED = "PAUSED"
-    STOPPED = "STOPPED"
+Target = StoredTarget
+TargetState = StoredTarget
+"""What a user wants of a connector, named as the config topic names it."""
 
 
 ALLOWED: Final[Mapping[State, frozenset[State]]] = {

@@ -152,13 +152,14 @@ class Worker:
             if task.state in (State.RUNNING, State.PAUSED):
                 self._set_state(task, State.PAUSED if target is Target.PAUSED else State.RUNNING)
 
-    def task_configs(self, name: ConnectorName, config: Config) -> list[dict[str, str]]:
-        """One configuration per task, as the running connector splits its work.
+    def task_configs(self, name: ConnectorName, config: Config, max_tasks: int | None = None) -> list[dict[str, str]]:
+        """One configuration per task, as the running connector splits its work; at most `max_tasks`.
 
+        Without `max_tasks` the configuration's own `tasks.max` counts.
         Raises ConnectError when it makes more than `tasks.max` and `tasks.max.enforce` is on.
         """
         running = self._connectors[name]
-        most = int(config.get("tasks.max") or 1)
+        most = max_tasks if max_tasks is not None else int(config.get("tasks.max") or 1)
         made = running.instance.task_configs(most)
         if len(made) > most:
             text = (

@@ -65,18 +65,18 @@ def consume(
 
 
 def _line(message: Any, keys: bool, as_json: bool) -> str:
-    key, value = _text(message.key()), _text(message.value())
+    key, value = _text(message.key), _text(message.value)
     if as_json:
         import json
 
         facts = {
-            "topic": message.topic(),
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "timestamp": message.timestamp()[1],
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+            "timestamp": message.timestamp,
             "key": key,
             "value": value,
-            "headers": [[name, _text(raw)] for name, raw in message.headers() or []],
+            "headers": [[name, _text(raw)] for name, raw in message.headers or []],
         }
         return json.dumps(facts, ensure_ascii=False)
     shown = "null" if value is None else value
