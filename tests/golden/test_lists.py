@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.golden.differences_page import PAGE, page
 from tests.golden.support import FILES, LISTS, load, rows
 
 
@@ -31,3 +32,17 @@ def test_every_case_has_an_id_of_its_own(file: str) -> None:
 
 def test_every_intended_difference_says_what_happens_instead_and_why() -> None:
     assert not [row for row in rows("differences") if not row.instead or not row.why]
+
+
+def test_what_is_expected_instead_is_not_what_was_recorded() -> None:
+    same = [
+        case.id
+        for file in FILES
+        for case in load(file)
+        if case.difference is not None and case.difference.expect is not None and case.expected == case.data
+    ]
+    assert not same
+
+
+def test_the_docs_list_the_same_differences() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.golden.differences_page"

@@ -1,20 +1,24 @@
-"""SimpleHeaderConverter: header values as text that says its own type (spec/connect.md 6.4).
+"""SimpleHeaderConverter: header values as text that tells its own type (spec/connect.md 6.4).
 
-Unlike the JVM's, nothing is dropped and nothing guessed: text of which only the beginning is a number, list or
-date stays text, impossible dates stay text, and bytes that are no UTF-8 stay bytes.
+Where Java's converter guesses or drops, this one keeps the text: `12:34:56` is not the number 12, there is
+no 30th of February, a number takes the smallest type that holds all its digits.
 """
 
 from __future__ import annotations
 
 import base64
-import json
+import math
 import re
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from syncline.api import HeaderConverter, PluginKind, plugin
+from syncline.converters.formats import VERSION
 from syncline.data import (
     DATE,
     TIME,
@@ -33,172 +37,297 @@ from syncline.data import (
 from syncline.data.logical import DAY_MS
 from syncline.data.numbers import java_decimal, java_double, to_float32
 from syncline.data.schema import INTEGER_BITS
+from syncline.data.values import civil_date, clock_text
 from syncline.errors import DataError
 
-_STRING: Final = primitive(Type.STRING)
-_BOOLEAN: Final = primitive(Type.BOOLEAN)
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*)(?:[eE][+-]?\d+)?")
-_DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
-_TIME: Final = re.compile(r"(\d\d):(\d\d):(\d\d)\.(\d{3})Z")
+NULL: Final = SchemaAndValue(None, None)
+STRING: Final = primitive(Type.STRING)
+BOOLEAN: Final = primitive(Type.BOOLEAN)
+BYTES: Final = primitive(Type.BYTES)
+INTEGERS: Final = tuple(primitive(kind) for kind in INTEGER_BITS)
+FLOAT32: Final = primitive(Type.FLOAT32)
+FLOAT64: Final = primitive(Type.FLOAT64)
 
 
-@plugin(PluginKind.HEADER_CONVERTER, "org.apache.kafka.connect.storage.SimpleHeaderConverter")
+@plugin(PluginKind.HEADER_CONVERTER, "org.apache.kafka.connect.storage.SimpleHeaderConverter", version=VERSION)
 class SimpleHeaderConverter(HeaderConverter):
-    """The default header converter."""
+    """The default for headers; bytes that are no UTF-8 are BYTES."""
 
     def to_connect_header(self, topic: str, key: str, raw: bytes | None) -> SchemaAndValue:
         if raw is None:
-            return SchemaAndValue(None, None)
+            return NULL
         try:
-            return infer(raw.decode())
+            return value_of(raw.decode())
         except UnicodeDecodeError:
-            return SchemaAndValue(primitive(Type.BYTES), raw)
+            return SchemaAndValue(BYTES, raw)
 
     def from_connect_header(self, topic: str, key: str, schema: Schema | None, value: Any) -> bytes | None:
         return None if value is None else text_of(schema, value).encode()
 
 
-def infer(text: str) -> SchemaAndValue:
-    """The value a text stands for, with the smallest type that holds it exactly."""
-    stripped = text.strip()
-    if stripped == "null":
-        return SchemaAndValue(None, None)
-    if stripped in ("true", "false"):
-        return SchemaAndValue(_BOOLEAN, stripped == "true")
-    if stripped[:1] in ("[", "{"):
-        return _container(stripped) or SchemaAndValue(_STRING, text)
-    if text[:1].isdigit() or text[:1] in ("+", "-"):
-        found = _moment(text) or _number(text)
-        if found is not None:
-            return found
-    return SchemaAndValue(_STRING, text)
-
-
-def _number(text: str) -> SchemaAndValue | None:
-    if not _NUMBER.fullmatch(text):
-        return None
+def value_of(text: str) -> SchemaAndValue:
+    """The value that `text` spells from its first to its last letter, blanks aside; else the text itself."""
     try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return None
-    if value.adjusted() < 20 and value == value.to_integral_value():
-        whole = int(value)
-        for kind, bits in INTEGER_BITS.items():
-            if -(1 << bits - 1) <= whole < 1 << bits - 1:
-                return SchemaAndValue(primitive(kind), whole)
-    number = float(value)
-    if number not in (float("inf"), float("-inf")):
-        if Decimal(java_double(to_float32(number), single=True)) == value and to_float32(number) != float("inf"):
-            return SchemaAndValue(primitive(Type.FLOAT32), to_float32(number))
-        if Decimal(repr(number)) == value:
-            return SchemaAndValue(primitive(Type.FLOAT64), number)
-    exponent = value.as_tuple().exponent
+        return _Scanner(text).whole()
+    except (_NoValue, RecursionError):
+        return SchemaAndValue(STRING, text)
+
+
+class _NoValue(Exception):
+    """The text spells no value here."""
+
+
+_BLANKS: Final = re.compile(r"\s*", re.ASCII)
+_END: Final = r"(?=[\s,:\[\]{}]|\Z)"
+_TIMESTAMP: Final = re.compile(rf"(\d{{4}}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{{3}})Z{_END}", re.ASCII)
+_DATE: Final = re.compile(rf"(\d{{4}}-\d\d-\d\d){_END}", re.ASCII)
+_TIME: Final = re.compile(rf"(\d\d:\d\d:\d\d\.\d{{3}})Z{_END}", re.ASCII)
+_NUMBER: Final = re.compile(rf"(?:[+-]?\d+\.?\d*|[+-]\.\d+)(?:[eE][+-]?\d+)?{_END}", re.ASCII)
+_WORD: Final = re.compile(rf"(true|false|null){_END}")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED: Final = re.compile(r'\\(["\\])')
+
+
+class _Scanner:
+    """Reads one value, and what is in it, from the left; raises _NoValue."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def whole(self) -> SchemaAndValue:
+        """The value, provided that nothing follows it; a text in quotes counts only inside lists and maps."""
+        self._blanks()
+        if self._text.startswith('"', self._at):
+            raise _NoValue
+        node = self._node()
+        self._blanks()
+        if self._at < len(self._text):
+            raise _NoValue
+        schema, values = _typed([node])
+        return SchemaAndValue(schema, values[0])
+
+    def _node(self) -> Node:
+        if self._take("["):
+            return self._list()
+        if self._take("{"):
+            return self._map()
+        if found := self._match(_QUOTED):
+            return SchemaAndValue(STRING, _ESCAPED.sub(r"\1", found[1]))
+        if found := self._match(_TIMESTAMP):
+            return SchemaAndValue(timestamp_schema(), _days(found[1]) * DAY_MS + _milliseconds(found[2]))
+        if found := self._match(_DATE):
+            return SchemaAndValue(date_schema(), _days(found[1]))
+        if found := self._match(_TIME):
+            return SchemaAndValue(time_schema(), _milliseconds(found[1]))
+        if found := self._match(_NUMBER):
+            return _number(Decimal(found[0]))
+        if found := self._match(_WORD):
+            return NULL if found[0] == "null" else SchemaAndValue(BOOLEAN, found[0] == "true")
+        raise _NoValue
+
+    def _list(self) -> list[Node]:
+        elements: list[Node] = []
+        while not self._closes("]", elements):
+            elements.append(self._node())
+        return elements
+
+    def _map(self) -> _Map:
+        read = _Map([], [])
+        while not self._closes("}", read.keys):
+            key = self._node()
+            # Java takes no null for a key here, Python no list.
+            if not isinstance(key, SchemaAndValue) or key is NULL:
+                raise _NoValue
+            self._blanks()
+            if not self._take(":"):
+                raise _NoValue
+            self._blanks()
+            read.keys.append(key)
+            read.values.append(self._node())
+        return read
+
+    def _closes(self, bracket: str, before: Sequence[Any]) -> bool:
+        """Whether the bracket comes now, behind a comma too many perhaps; else a comma must separate."""
+        self._blanks()
+        if self._take(bracket):
+            return True
+        if before:
+            if not self._take(","):
+                raise _NoValue
+            self._blanks()
+            return self._take(bracket)
+        return False
+
+    def _blanks(self) -> None:
+        self._match(_BLANKS)
+
+    def _take(self, character: str) -> bool:
+        taken = self._text.startswith(character, self._at)
+        self._at += taken
+        return taken
+
+    def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self._text, self._at)
+        if found:
+            self._at = found.end()
+        return found
+
+
+def _days(text: str) -> int:
+    try:
+        return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError:
+        raise _NoValue from None
+
+
+def _milliseconds(text: str) -> int:
+    hours, minutes, seconds = text.split(":")
+    if int(hours) > 23 or int(minutes) > 59 or float(seconds) >= 60:
+        raise _NoValue
+    return (int(hours) * 60 + int(minutes)) * 60_000 + int(seconds.replace(".", ""))
+
+
+def _number(number: Decimal) -> SchemaAndValue:
+    """The number in the smallest type that holds all of its digits."""
+    if number.adjusted() < 19 and number == number.to_integral_value():
+        whole = int(number)
+        for schema in INTEGERS:
+            if _fits(whole, schema):
+                return SchemaAndValue(schema, whole)
+    exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    return SchemaAndValue(decimal_schema(-exponent), value)
+    if exponent != 0:
+        double = float(number)
+        single = to_float32(double)
+        if math.isfinite(single) and Decimal(java_double(single, single=True)) == number:
+            return SchemaAndValue(FLOAT32, single)
+        if math.isfinite(double) and Decimal(repr(double)) == number:
+            return SchemaAndValue(FLOAT64, double)
+    return SchemaAndValue(decimal_schema(-exponent), number)
 
 
-def _moment(text: str) -> SchemaAndValue | None:
-    from datetime import UTC, datetime
-
-    date, _, time = text.partition("T")
-    day = _DATE.fullmatch(date)
-    clock = _TIME.fullmatch(time or text)
-    if clock is not None:
-        hours, minutes, seconds, millis = map(int, clock.groups())
-        if hours > 23 or minutes > 59 or seconds > 59:
-            return None
-        of_day = ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis
-        if not time:
-            return SchemaAndValue(time_schema(), of_day)
-    if day is None or (time and clock is None):
-        return None
-    try:
-        moment = datetime(int(day[1]), int(day[2]), int(day[3]), tzinfo=UTC)
-    except ValueError:
-        return None
-    days = (moment - datetime(1970, 1, 1, tzinfo=UTC)).days
-    if not time:
-        return SchemaAndValue(date_schema(), days)
-    return SchemaAndValue(timestamp_schema(), days * DAY_MS + of_day)
+def _fits(whole: int, schema: Schema) -> bool:
+    limit = 1 << INTEGER_BITS[schema.type] - 1
+    return -limit <= whole < limit
 
 
-def _container(text: str) -> SchemaAndValue | None:
-    """A list or map written as JSON, with or without a comma at the end."""
-    try:
-        value = json.loads(re.sub(r",\s*([\]}])$", r"\1", text), parse_float=Decimal)
-    except ValueError:
-        return None
-    return _inferred(value)
+class _Map(NamedTuple):
+    """A map that is not typed yet: its keys and, in the same order, their values."""
+
+    keys: list[Node]
+    values: list[Node]
 
 
-def _inferred(value: Any) -> SchemaAndValue:
-    if isinstance(value, str):
-        return SchemaAndValue(_STRING, value)
-    if isinstance(value, list):
-        inner = [_inferred(entry) for entry in value]
-        return SchemaAndValue(array(_common(inner)), [entry.value for entry in inner])
-    if isinstance(value, dict):
-        keys = [infer(key) if not key.startswith('"') else _inferred(key) for key in value]
-        inner = [_inferred(entry) for entry in value.values()]
-        made = {key.value: entry.value for key, entry in zip(keys, inner, strict=True)}
-        return SchemaAndValue(map_of(_common(keys), _common(inner)), made)
-    return infer(json.dumps(value) if not isinstance(value, Decimal) else str(value))
+Node = SchemaAndValue | list["Node"] | _Map
+"""What was read, before all values of a list or map are brought under one schema."""
+
+Typed = tuple[Schema | None, list[Any]]
+"""A schema for all, None when there is none, and the values as that schema has them."""
 
 
-def _common(found: list[SchemaAndValue]) -> Schema | None:
-    """One schema for all entries: integers and floats widen, other mixtures have none."""
-    schemas = {entry.schema for entry in found if entry.schema is not None}
-    if len(schemas) <= 1:
-        return next(iter(schemas), None)
-    order = [Type.INT8, Type.INT16, Type.INT32, Type.INT64, Type.FLOAT32, Type.FLOAT64]
-    if all(schema.type in order and schema.name is None for schema in schemas):
-        return primitive(max((schema.type for schema in schemas), key=order.index))
-    return None
+def _typed(nodes: Sequence[Node]) -> Typed:
+    """As in Java, null among values of one kind makes the whole no list (nor map) at all."""
+    given = [node for node in nodes if node is not NULL]
+    if not given:
+        return None, [None for _ in nodes]
+    schema, values = _together(given)
+    if schema is not None and len(given) < len(nodes):
+        raise _NoValue
+    rest = iter(values)
+    return schema, [None if node is NULL else next(rest) for node in nodes]
 
 
-def text_of(schema: Schema | None, value: Any, *, inner: bool = False) -> str:
-    """A value as header text; strings inside lists and maps are quoted."""
+def _together(nodes: Sequence[Node]) -> Typed:
+    lists = [node for node in nodes if isinstance(node, list)]
+    maps = [node for node in nodes if isinstance(node, _Map)]
+    leaves = [node for node in nodes if isinstance(node, SchemaAndValue)]
+    if len(leaves) == len(nodes):
+        return _leaves(leaves)
+    if len(lists) == len(nodes):
+        element, elements = _typed([child for each in lists for child in each])
+        flat = iter(elements)
+        return array(element), [list(islice(flat, len(each))) for each in lists]
+    if len(maps) == len(nodes):
+        key, keys = _typed([child for each in maps for child in each.keys])
+        value, values = _typed([child for each in maps for child in each.values])
+        pairs = zip(keys, values, strict=True)
+        return map_of(key, value), [dict(islice(pairs, len(each.keys))) for each in maps]
+    return None, [_together([node])[1][0] for node in nodes]
+
+
+def _leaves(leaves: Sequence[SchemaAndValue]) -> Typed:
+    schemas = {leaf.schema for leaf in leaves}
+    values = [leaf.value for leaf in leaves]
+    if len(schemas) == 1:
+        return leaves[0].schema, values
+    if not schemas <= set(_NUMBERS):
+        return None, values
+    widest = max(schemas, key=_NUMBERS.index)
+    if widest in INTEGERS:
+        return widest, values
+    for schema, exact in ((FLOAT32, 1 << 24), (FLOAT64, 1 << 53)):
+        if _NUMBERS.index(widest) <= _NUMBERS.index(schema) and all(
+            isinstance(value, float) or abs(value) <= exact for value in values
+        ):
+            return schema, [float(value) for value in values]
+    return None, values
+
+
+_NUMBERS: Final[tuple[Schema | None, ...]] = (*INTEGERS, FLOAT32, FLOAT64)
+
+
+def text_of(schema: Schema | None, value: Any, *, quoted: bool = False) -> str:
+    """A value as the text of a header; texts and bytes inside lists, maps and structs are `quoted`."""
     if value is None:
         return "null"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if inner else value
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        text = value if isinstance(value, str) else base64.b64encode(value).decode()
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if quoted else text
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, bytes):
-        text = base64.b64encode(value).decode()
-        return f'"{text}"' if inner else text
-    if schema is not None and schema.name in (DATE, TIME, TIMESTAMP):
-        return moment_text(value * DAY_MS if schema.name == DATE else value)
+    if isinstance(value, int):
+        return _MOMENTS.get(schema.name if schema else None, str)(value)
     if isinstance(value, Decimal):
         return java_decimal(value)
     if isinstance(value, float):
         return java_double(value, single=schema is not None and schema.type is Type.FLOAT32)
-    if isinstance(value, list):
-        element = schema.value_schema if schema is not None else None
-        return "[" + ",".join(text_of(element, entry, inner=True) for entry in value) + "]"
+    keys, values = (None, None) if schema is None else (schema.key_schema, schema.value_schema)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(text_of(values, each, quoted=True) for each in value)}]"
     if isinstance(value, dict):
-        keys, values = (schema.key_schema, schema.value_schema) if schema is not None else (None, None)
-        pairs = (f"{text_of(keys, k, inner=True)}:{text_of(values, v, inner=True)}" for k, v in value.items())
-        return "{" + ",".join(pairs) + "}"
+        return _braces((text_of(keys, key, quoted=True), values, held) for key, held in value.items())
     if isinstance(value, msgspec.Struct) and schema is not None:
-        fields = (
-            f'"{field.name}":{text_of(field.schema, getattr(value, field.attribute), inner=True)}'
+        return _braces(
+            (text_of(None, field.name, quoted=True), field.schema, getattr(value, field.attribute))
             for field in schema.fields
         )
-        return "{" + ",".join(fields) + "}"
-    if isinstance(value, int):
-        return str(value)
-    raise DataError(f"a header cannot hold a {type(value).__name__}; use text, numbers, bytes, lists or maps")
+    raise DataError(f"a header cannot hold a {type(value).__name__}; give it text, a number, bytes, a list or a map")
 
 
-def moment_text(milliseconds: int) -> str:
-    """Before 1970-01-02 a bare time, whole days a date, otherwise both."""
+def _braces(entries: Iterable[tuple[str, Schema | None, Any]]) -> str:
+    return f"{{{','.join(f'{key}:{text_of(schema, held, quoted=True)}' for key, schema, held in entries)}}}"
+
+
+def _date_text(days: int) -> str:
+    year, month, day = civil_date(days)
+    return f"{year:04}-{month:02}-{day:02}"
+
+
+def _time_text(milliseconds: int) -> str:
+    return f"{clock_text(milliseconds)}.{milliseconds % 1000:03}Z"
+
+
+def _timestamp_text(milliseconds: int) -> str:
+    """Java prints a midnight as a bare date, but on the first day and before it the time of day alone."""
     days, of_day = divmod(milliseconds, DAY_MS)
-    seconds, millis = divmod(of_day, 1000)
-    time = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{millis:03}Z"
-    if milliseconds < DAY_MS:
-        return time
-    from datetime import date, timedelta
+    if of_day == 0 and days > 0:
+        return _date_text(days)
+    return f"{_date_text(days)}T{_time_text(of_day)}"
 
-    day = (date(1970, 1, 1) + timedelta(days=days)).isoformat()
-    return day if of_day == 0 else f"{day}T{time}"
+
+_MOMENTS: Final[Mapping[str | None, Callable[[int], str]]] = {
+    DATE: _date_text,
+    TIME: _time_text,
+    TIMESTAMP: _timestamp_text,
+}

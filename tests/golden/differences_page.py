@@ -1,0 +1,64 @@
+"""Makes docs/differences.md from differences.toml: `python -m tests.golden.differences_page`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from tests.golden.support import FILES, Row, load, rows
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
+
+HEAD: Final = """\
+# Where Syncline differs from Kafka Connect on purpose
+
+Syncline is held against recordings of Apache Kafka Connect 4.1.0 and the JDBC connectors 10.10.0. Every
+recorded case must come out the same, or stand in this list. A difference is made where the JVM software
+loses or alters data in silence, hangs, or fails for no good reason; never where a client, a stored offset
+or existing data depends on what it does. `make golden` counts how many cases hold.
+
+This page is made from `tests/golden/differences.toml`; change that, then run
+`python -m tests.golden.differences_page`.
+"""
+
+TITLES: Final = {
+    "json_converter.json": "JsonConverter",
+    "simple_header_converter.json": "SimpleHeaderConverter",
+    "transforms.json": "Transforms and predicates",
+    "source.json": "JDBC source connector",
+    "sink.json": "JDBC sink connector",
+    "rest.json": "REST interface",
+    "validate.json": "Validation of configurations",
+    "internal_topics.json": "Internal topics",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    sections = [HEAD]
+    for file in FILES:
+        listed = [row for row in rows("differences") if row.file == file]
+        if listed:
+            sections.append(f"## {TITLES[file]}\n")
+            sections += [_entry(row) for row in listed]
+    return "\n".join(sections)
+
+
+def _entry(row: Row) -> str:
+    covered = [case.id for case in load(row.file) if row.covers(case.id, case.group)]
+    ids = ", ".join(f"`{case_id}`" for case_id in covered)
+    lines = [
+        f"- **{_sentence(row.instead)}**",
+        f"  Kafka Connect: {row.why}.",
+        f"  As Kafka Connect, exactly, with `{row.holds_with}`." if row.holds_with else "",
+        f"  Cases: {ids}",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
