@@ -199,17 +199,21 @@ class Querier:
         return self._stream(reader)
 
     def abandon(self) -> None:
-        """Forget the sweep, after an error: the connection may be gone, and its results with it."""
-        self._rows = None
+        """Give the sweep up, after an error or at the end. Raises the driver's errors of a lost connection."""
+        rows, self._rows = self._rows, None
         self._held = []
         self.sweeping = False
+        if rows is not None:
+            rows.close()
 
     def _page(self, reader: Reader) -> list[SourceRecord]:
         limit = self.plan.batch_rows
         running = reader.open(self._query().limited(limit), stream=False)
-        rows = running.fetch(limit)
-        layout = self._layout_of(running, rows)
-        running.close()
+        try:
+            rows = running.fetch(limit)
+            layout = self._layout_of(running, rows)
+        finally:
+            running.close()
         marks = self._marks(rows)
         full = len(rows) == limit
         if full and not self._unique:

@@ -96,7 +96,8 @@ class JdbcSourceConnector(SourceConnector):
     def validate(self, config: Mapping[str, str], answers: dict[str, CheckedValue]) -> None:
         if not check_rules(answers):
             return
-        check_connection(config, answers)
+        if not answers["dialect.name"].errors:
+            check_connection(config, answers)
         if not any(answer.errors for answer in answers.values()):
             _check_query(config, answers)
 
@@ -193,7 +194,7 @@ class JdbcSourceTask(SourceTask):
                 records = turn.querier.batch(reader)
         except Reread:
             turn.querier.abandon()
-            return None
+            return []
         except Refused as exc:
             raise self._failed(turn, exc) from exc
         except DataError as exc:
@@ -209,7 +210,19 @@ class JdbcSourceTask(SourceTask):
 
     def close(self) -> None:
         if self._session is not None:
+            # First: to close a result on a live connection some drivers read it to its end.
             self._session.close()
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Give up what the queriers have open."""
+        assert self._session is not None
+        for turn in self._turns:
+            try:
+                with self._session.refusing():
+                    turn.querier.abandon()
+            except Refused as exc:
+                log.debug("closing a result: %s", exc)
 
     def _next(self) -> _Turn | None:
         """Whose turn it is, once it is due; None when nobody's is for now."""
@@ -227,16 +240,15 @@ class JdbcSourceTask(SourceTask):
     def _failed(self, turn: _Turn, error: Refused) -> ConnectError:
         """What to raise after a refusal: RetriableError when the query is asked again later."""
         assert self._session is not None
+        self._abandon()
         self._session.recover(error)
-        for each in self._turns:
-            each.querier.abandon()
         name = turn.querier.plan.name
         if not retriable(error):
-            return ConnectError(f"Failed to query {name}: {error}")
+            return ConnectError(f"Failed to read {name}: {error}")
         turn.failures += 1
         attempts = self._config.query_retry_attempts
         if 0 < attempts < turn.failures:
-            return ConnectError(f"Failed to query {name} after retries: {error}")
+            return ConnectError(f"Failed to read {name} after retries: {error}")
         longest = max(self._config.connection_backoff_ms / 1_000, FIRST_RETRY_SECONDS)
         wait = min(longest, FIRST_RETRY_SECONDS * 2.0 ** min(turn.failures - 1, 30))
         turn.due = self._clock.monotonic() + wait

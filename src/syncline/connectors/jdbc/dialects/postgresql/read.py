@@ -129,7 +129,11 @@ class PostgreSqlReader:
         first, *rest = query.pieces()
         text = first + "".join(self._literal(param) + piece for param, piece in zip(query.params, rest, strict=True))
         cursor = self._connection.cursor(name=_CURSOR, binary=True) if stream else self._connection.cursor(binary=True)
-        cursor.execute(text)
+        try:
+            cursor.execute(text)
+        except BaseException:
+            cursor.close()
+            raise
         return PostgreSqlRows(self, cursor)
 
     def columns_of(self, fields: tuple[Field, ...]) -> list[ResultColumn]:
