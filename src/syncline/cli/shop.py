@@ -1,0 +1,192 @@
+"""The sample shop as child processes: broker, worker, order services, gateway, and the sink between them.
+
+The shop is started by the names of its modules; nothing of it is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from syncline.cli.places import DatabasePlace, free_port
+from syncline.cli.supervise import Child, Program, Stage, Supervisor
+from syncline.client.client import ConnectClient
+
+LOCAL: Final = "127.0.0.1"
+_DRAIN_SECONDS: Final = "1"
+_REST_SECONDS: Final = 30
+_SINK: Final = "contracts/connectors/order-sink.json"
+
+
+class Shop:
+    """Starts the shop's programs under a supervisor; ports of 0 become free ones."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        folder: Path,
+        database: DatabasePlace,
+        *,
+        gateway_port: int,
+        connect_port: int,
+        broker_port: int,
+    ) -> None:
+        """Data goes to `folder`."""
+        self.supervisor = supervisor
+        self.database = database
+        self.bootstrap = f"{LOCAL}:{broker_port or free_port()}"
+        self.connect_url = f"http://{LOCAL}:{connect_port or free_port()}"
+        self._gateway_port = gateway_port
+        self._folder = folder
+        self._http = httpx.Client(timeout=5)
+
+    def broker(self) -> Child:
+        """Start the embedded broker."""
+        port = self.bootstrap.rpartition(":")[2]
+        return self._start(
+            name="broker",
+            stage=Stage.BROKER,
+            module="syncline",
+            arguments=["broker", "--data", str(self._folder / "broker"), "--port", port],
+            ready=lambda _: _listens(int(port)),
+        )
+
+    def worker(self) -> Child:
+        """Start a Connect worker; it knows the database by environment variables, not by its configuration."""
+        settings = {
+            "bootstrap.servers": self.bootstrap,
+            "listeners": self.connect_url,
+            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "offset.storage.file.filename": str(self._folder / "connect.offsets"),
+            "config.providers": "env",
+            "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+            "config.providers.env.param.allowlist.pattern": "ORDERS_.*",
+        }
+        properties = self._folder / "worker.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        return self._start(
+            name="worker",
+            stage=Stage.WORKER,
+            module="syncline",
+            arguments=["connect-standalone", str(properties)],
+            environment={
+                "ORDERS_JDBC_URL": self.database.jdbc_url,
+                "ORDERS_DATABASE_USER": self.database.user,
+                "ORDERS_DATABASE_PASSWORD": self.database.password,
+            },
+            ready=lambda _: self._answers(self.connect_url),
+        )
+
+    def private_orders(self, number: int) -> Child:
+        """Start an order service with a database of its own: the problem."""
+        file = (self._folder / f"private-{number}.db").absolute()
+        environment = {"ORDER_WRITE_MODE": "private", "ORDER_DATABASE_URL": f"sqlite:///{file}"}
+        return self._orders(f"private order-service {number}", environment)
+
+    def orders(self, number: int) -> Child:
+        """Start an order service that publishes, and reads the one database: the remedy."""
+        return self._orders(
+            f"order-service {number}",
+            {
+                "ORDER_WRITE_MODE": "connect",
+                "ORDER_DATABASE_URL": self.database.url,
+                "ORDER_BOOTSTRAP_SERVERS": self.bootstrap,
+            },
+        )
+
+    def _orders(self, name: str, environment: dict[str, str]) -> Child:
+        return self._start(
+            name=name,
+            stage=Stage.SERVICE,
+            module="syncline_shop.order",
+            environment={**environment, "ORDER_PORT": "0", "ORDER_DRAIN_SECONDS": _DRAIN_SECONDS},
+            ready=self._serves,
+        )
+
+    def gateway(self, instances: Sequence[Child]) -> Child:
+        """Start the gateway in front of order services that are ready."""
+        return self._start(
+            name="gateway",
+            stage=Stage.SERVICE,
+            module="syncline_shop.gateway",
+            environment={
+                "GATEWAY_PORT": str(self._gateway_port),
+                "GATEWAY_INSTANCES": json.dumps({"order-service": [child.address for child in instances]}),
+                "GATEWAY_DRAIN_SECONDS": _DRAIN_SECONDS,
+            },
+            ready=self._serves,
+        )
+
+    def connected(self, instances: int) -> list[Child]:
+        """Start everything of the remedy beside a broker that is ready, up to the running sink connector.
+
+        Order services, worker and gateway, in this order.
+        """
+        orders = [self.orders(number) for number in range(1, instances + 1)]
+        worker = self.worker()
+        self.supervisor.ready(*orders)
+        gateway = self.gateway(orders)
+        self.supervisor.ready(worker, gateway)
+        self.register_sink()
+        return [*orders, worker, gateway]
+
+    def addresses(self, orders: Sequence[Child], gateway: Child) -> list[tuple[str, str, str]]:
+        """What runs, where, and what for."""
+        return [
+            ("gateway", str(gateway.address), "customers"),
+            *((child.name, str(child.address), "the gateway") for child in orders),
+            ("Connect REST", self.connect_url, "operators, curl"),
+            ("broker", self.bootstrap, "Kafka clients"),
+            ("database", self.database.shown, "table orders"),
+        ]
+
+    def _start(self, **program: Any) -> Child:
+        return self.supervisor.start(Program(**program))[0]
+
+    def register_sink(self) -> str:
+        """Register the sink connector over REST and wait until it runs; its name.
+
+        It is the contract's own JSON, word for word; the worker fills in the `${env:...}`.
+        """
+        body = json.loads((files("syncline_shop") / _SINK).read_text())
+        name: str = body["name"]
+        with ConnectClient(self.connect_url, seconds=_REST_SECONDS) as client:
+            client.put_config(name, body["config"])
+            status: dict[str, Any] = {}
+
+            def runs() -> bool:
+                status.update(client.status(name))
+                tasks = status["tasks"]
+                return bool(tasks) and all(task["state"] == "RUNNING" for task in tasks)
+
+            self.supervisor.wait(runs, lambda: f"the connector {name} does not run: {_trace(status)}")
+        return name
+
+    def _serves(self, child: Child) -> bool:
+        return child.address is not None and self._answers(f"{child.address}/health/ready")
+
+    def _answers(self, url: str) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return self._http.get(url).is_success
+        return False
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((LOCAL, port), 1):
+        return True
+    return False
+
+
+def _trace(status: dict[str, Any]) -> str:
+    """Why a connector or its task failed: the first line of its trace."""
+    parts = [status.get("connector", {}), *status.get("tasks", [])]
+    traces = [part["trace"].splitlines()[0] for part in parts if part.get("trace")]
+    return traces[0] if traces else "it has no task yet"
