@@ -124,6 +124,7 @@ class JsonConverter(Format):
     def set_up(self, config: Mapping[str, str]) -> None:
         settings = load(JsonConverterConfig, config)
         self._settings = settings
+        self._cache_size = max(settings.cache_size, 1)
         self._coercion = Coercion(settings.coercion.lower())
         self._reader = Reader(self._coercion, replace_null=settings.replace_null)
         self._schemas = SchemaReader(self._reader)
@@ -146,8 +147,9 @@ class JsonConverter(Format):
         try:
             return self._fast(topic, raw)
         except REFUSALS:
-            schema, tree = self._taken_apart(raw)
-            return SchemaAndValue(schema, self._reader.value(schema, tree))
+            pass  # not inside the handler: what msgspec said is no cause of what comes now
+        schema, tree = self._taken_apart(raw)
+        return SchemaAndValue(schema, self._reader.value(schema, tree))
 
     def to_connect_list(self, topic: str, raws: Sequence[bytes | None]) -> list[SchemaAndValue]:
         """As `to_connect` for each; records of one shape are decoded without a look at each envelope."""
@@ -186,7 +188,7 @@ class JsonConverter(Format):
             return SchemaAndValue(shape.schema, shape.decode(payload))
         envelope = _split(raw)
         shape = self._shape(raw, envelope)
-        remember(self._latest, topic, shape, self._settings.cache_size)
+        remember(self._latest, topic, shape, self._cache_size)
         return SchemaAndValue(shape.schema, shape.decode(bytes(envelope.payload)))
 
     def _shape(self, raw: bytes, envelope: Envelope) -> Shape:
@@ -196,7 +198,7 @@ class JsonConverter(Format):
             schema = self._schemas.schema(parse(text, ignore_rest=False))
             decode = decoder(schema, self._coercion, replace_null=self._settings.replace_null)
             shape = Shape(schema, decode, *frame(raw, text, bytes(envelope.payload)))
-            remember(self._shapes, text, shape, self._settings.cache_size)
+            remember(self._shapes, text, shape, self._cache_size)
         return shape
 
     def _taken_apart(self, raw: bytes) -> tuple[Schema | None, Any]:
@@ -234,7 +236,7 @@ class JsonConverter(Format):
                 known = b'{"schema":%b,"payload":' % schema_json(schema, self._writer), encode, b"}"
             else:
                 known = b"", encode, b""
-            remember(self._encoders, schema, known, self._settings.cache_size)
+            remember(self._encoders, schema, known, self._cache_size)
         return known
 
 
@@ -242,8 +244,7 @@ def remember(cache: dict[K, V], key: K, value: V, size: int) -> None:
     """Put an entry into a cache of at most `size`, which is emptied when full: those in use soon return."""
     if len(cache) >= size:
         cache.clear()
-    if size > 0:
-        cache[key] = value
+    cache[key] = value
 
 
 def _payloads(shape: Shape, raws: Sequence[bytes | None]) -> list[bytes]:

@@ -19,7 +19,7 @@ from syncline.converters.json_reading import Coercion, hashable
 from syncline.data import DECIMAL, Schema, Type
 from syncline.data.logical import decimal_from_bytes, decimal_scale
 from syncline.data.numbers import to_float32
-from syncline.data.schema import LOGICAL_TYPES, python_type
+from syncline.data.schema import LOGICAL_TYPES, is_json_name, python_type
 from syncline.errors import DataError
 
 Decode = Callable[[Any], Any]
@@ -97,10 +97,13 @@ def _possible(schema: Schema, replace_null: bool) -> bool:
     """Whether msgspec can decode `schema` as it must be.
 
     Not with defaults that null is not replaced by: msgspec puts a default where a field is missing, and
-    Java null. Not with maps whose keys Python cannot have as keys, nor with Decimals without a scale.
+    Java null. Not with fields that msgspec cannot look for, nor with maps whose keys Python cannot have
+    as keys, nor with Decimals without a scale.
     """
     for part in _parts(schema):
         if part.default is not None and not replace_null:
+            return False
+        if not all(is_json_name(field.name) for field in part.fields):
             return False
         try:
             if part.key_schema is not None:

@@ -21,7 +21,7 @@ from syncline.converters.json_reading import Coercion, NullPointer, hashable
 from syncline.data import DATE, DECIMAL, TIME, TIMESTAMP, Schema, Type
 from syncline.data.logical import DAY_MS, decimal_scale, decimal_to_bytes
 from syncline.data.numbers import java_decimal, java_double, to_float32
-from syncline.data.schema import INTEGER_BITS
+from syncline.data.schema import INTEGER_BITS, is_json_name
 from syncline.errors import DataError
 
 Prepare = Callable[[Any], Any]
@@ -138,12 +138,7 @@ class Writer:
         names = [field.attribute for field in schema.fields]
         prepares = [self.preparer(field.schema) for field in schema.fields]
         held = _getter(names)
-        as_json = msgspec.defstruct(
-            "Payload",
-            names,
-            gc=False,
-            rename={f.attribute: f.name for f in schema.fields if f.attribute != f.name} or None,
-        )
+        as_json = _object_maker(schema)
 
         def prepare(value: Any) -> Any:
             if type(value) is not kind:
@@ -269,6 +264,14 @@ def _unfit(schema: Schema, value: Any) -> DataError:
 
 
 _LOGICAL: Final = (DECIMAL, DATE, TIME, TIMESTAMP)
+
+
+def _object_maker(schema: Schema) -> Callable[..., Any]:
+    """A function from the fields' values, in order, to what msgspec writes as an object of these fields."""
+    names = {field.attribute: field.name for field in schema.fields}
+    if all(map(is_json_name, names.values())):
+        return msgspec.defstruct("Payload", list(names), gc=False, rename=names)
+    return lambda *values: dict(zip(names.values(), values, strict=True))
 
 
 def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:

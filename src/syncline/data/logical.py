@@ -64,7 +64,7 @@ def decimal_from_bytes(unscaled: bytes, scale: int) -> Decimal:
     """The decimal whose unscaled value is the big-endian two's complement `unscaled`."""
     if not unscaled:
         raise DataError("Invalid bytes for Decimal field: Zero length BigInteger")
-    return Decimal(int.from_bytes(unscaled, "big", signed=True)).scaleb(-scale, EXACT)
+    return EXACT.scaleb(int.from_bytes(unscaled, "big", signed=True), -scale)
 
 
 def decimal_to_bytes(value: Decimal, scale: int) -> bytes:
@@ -72,14 +72,19 @@ def decimal_to_bytes(value: Decimal, scale: int) -> bytes:
 
     Raises DataError when `value` has another scale (Connect checks it in this writer only).
     """
-    sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int):
+    if not value.is_finite():
         raise DataError(f"Decimal value {value} is not a number")
-    if -exponent != scale:
+    scaled = EXACT.scaleb(value, scale)
+    if not scaled.same_quantum(_WHOLE):
+        exponent = value.as_tuple().exponent
+        assert isinstance(exponent, int)
         raise DataError(
             f"Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, "
             f"value has scale {-exponent}."
         )
-    unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
+    unscaled = int(scaled)
     length = (unscaled + (unscaled < 0)).bit_length() // 8 + 1
     return unscaled.to_bytes(length, "big", signed=True)
+
+
+_WHOLE: Final = Decimal(1)

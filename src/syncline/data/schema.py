@@ -131,8 +131,8 @@ class Schema:
     def struct_class(self) -> StructClass:
         """The generated class whose instances are this STRUCT's values.
 
-        Fields are keyword-only, renamed to the schema's names for JSON; an optional field defaults to
-        None, one with a default to that default, and a required one must be given.
+        Fields are keyword-only, renamed to the schema's names for JSON (see `is_json_name`); an optional
+        field defaults to None, one with a default to that default, and a required one must be given.
         """
         if self._struct_class is None:
             self._struct_class = _struct_class(self)
@@ -437,10 +437,25 @@ def _struct_class(schema: Schema) -> StructClass:
             definitions.append((field.attribute, kind, None))
         else:
             definitions.append((field.attribute, kind))
-    return msgspec.defstruct(
-        "Struct",
-        definitions,
-        kw_only=True,
-        gc=False,
-        rename={field.attribute: field.name for field in schema.fields if field.attribute != field.name} or None,
-    )
+    return msgspec.defstruct("Struct", definitions, kw_only=True, gc=False, rename=_json_names(schema))
+
+
+def is_json_name(name: str) -> bool:
+    """Whether msgspec can look for the name in JSON; others need the careful way (and are very rare)."""
+    return not any(character in '"\\' or character < " " for character in name)
+
+
+def _json_names(schema: Schema) -> dict[str, str]:
+    """From attributes to the names in JSON where they differ; made-up ones where the name is not possible."""
+    taken = {field.name for field in schema.fields}
+    names = {}
+    for field in schema.fields:
+        name = field.name
+        if not is_json_name(name):
+            name = field.attribute
+            while name in taken:
+                name += "?"
+            taken.add(name)
+        if name != field.attribute:
+            names[field.attribute] = name
+    return names

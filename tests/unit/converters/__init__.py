@@ -1,0 +1,1 @@
+"""Formats, each by itself: no Kafka, no files."""
