@@ -40,26 +40,30 @@ def options(
 
 
 def main() -> int:
-    """Run a command; an error ends in one sentence on standard error and status 1."""
+    """Run a command; an error ends in one sentence on standard error and a status that is not 0."""
     try:
-        return int(cli(standalone_mode=False) or 0)
+        status = int(cli(standalone_mode=False) or 0)
+        sys.stdout.flush()
     except typer.Exit as exc:
         return exc.exit_code
-    except (SynclineError, ConnectionError) as exc:
-        print(f"syncline: {exc}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:
         # Whoever read our output has enough; the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (SynclineError, OSError) as exc:
+        return _failed(str(exc), 1)
     except Exception as exc:
-        from click.exceptions import Abort, ClickException
+        # A wrong option or argument; the class lives in click or in typer, as typer's version has it.
+        if not hasattr(exc, "format_message"):
+            raise
+        return _failed(exc.format_message(), getattr(exc, "exit_code", 2))
+    return status
 
-        if isinstance(exc, ClickException):
-            exc.show()
-            return exc.exit_code
-        if isinstance(exc, Abort):
-            return 130
-        raise
+
+def _failed(text: str, status: int) -> int:
+    # A command group without a command has printed its help instead of a message.
+    if text:
+        print(f"syncline: {text}", file=sys.stderr)
+    return status

@@ -48,6 +48,26 @@ def refuse_taken_ports(ports: Mapping[str, int]) -> None:
                 ) from exc
 
 
+def reachable(bootstrap: str) -> str:
+    """`bootstrap` itself, if something listens at one of its addresses; ConfigError otherwise.
+
+    The client library would go on trying for half a minute, which is right for a service and wrong
+    for somebody at a prompt.
+    """
+    reasons = []
+    for address in bootstrap.split(","):
+        host, colon, port = address.strip().rpartition(":")
+        if not colon or not port.isdecimal():
+            raise ConfigError(f"{address.strip()!r} is no address of a broker: write host:port")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as exc:
+            reasons.append(getattr(exc, "strerror", None) or str(exc))
+        else:
+            return bootstrap
+    raise ConfigError(f"no Kafka broker answers at {bootstrap}: {'; '.join(dict.fromkeys(reasons))}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatabasePlace:
     """The one database, in the words of services and of connectors."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from syncline.cli.output import Bootstrap, JsonFlag
+from syncline.cli.places import reachable
 from syncline.errors import ConnectError
 
 LOCAL = "localhost:9092"
@@ -28,18 +30,24 @@ def produce(
         str | None, typer.Option(help="Text between key and value in each record, such as a colon.")
     ] = None,
 ) -> None:
-    """Write records: arguments, or the lines of standard input."""
+    """Write records: arguments, or the lines of standard input, byte for byte."""
     from syncline.app import kafka_producer
 
-    producer = kafka_producer(bootstrap)
+    producer = kafka_producer(reachable(bootstrap))
+    separator = None if key_separator is None else os.fsencode(key_separator)
     count = 0
-    for line in values or (line.rstrip("\n") for line in sys.stdin):
-        own, value = key, line
-        if key_separator is not None:
-            own, found, value = line.partition(key_separator)
+    lines = (
+        map(os.fsencode, values)
+        if values
+        else (line.removesuffix(b"\n").removesuffix(b"\r") for line in sys.stdin.buffer)
+    )
+    for value in lines:
+        own = None if key is None else os.fsencode(key)
+        if separator is not None:
+            own, found, value = value.partition(separator)
             if not found:
                 raise ConnectError(f"record {count + 1} has no {key_separator!r} between key and value")
-        producer.send(topic, None if own is None else own.encode(), value.encode())
+        producer.send(topic, own, value)
         count += 1
     if not producer.flush(30):
         raise ConnectError(f"the broker at {bootstrap} did not acknowledge all records within 30 s")
@@ -58,7 +66,8 @@ def consume(
     """Print records as they come, until Ctrl-C."""
     from syncline.app import kafka_records
 
-    for count, message in enumerate(kafka_records(bootstrap, topic, from_beginning, timeout_ms), start=1):
+    found = kafka_records(reachable(bootstrap), topic, from_beginning, timeout_ms)
+    for count, message in enumerate(found, start=1):
         print(_line(message, keys, as_json), flush=True)
         if max_messages is not None and count >= max_messages:
             return

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from syncline.cli.output import Bootstrap, JsonFlag, show_json, show_table
+from syncline.cli.places import reachable
 from syncline.errors import ConnectError
 
 topics = typer.Typer(help="Topics of a Kafka cluster.", no_args_is_help=True)
@@ -27,7 +28,7 @@ def list_topics(
     """Names, partitions and replicas of all topics."""
     from syncline.app import kafka_admin
 
-    found = [topic for topic in kafka_admin(bootstrap).topics() if internal or not topic.internal]
+    found = [topic for topic in kafka_admin(reachable(bootstrap)).topics() if internal or not topic.internal]
     if as_json:
         show_json(
             [{"name": t.name, "partitions": t.partitions, "replicationFactor": t.replication_factor} for t in found]
@@ -56,7 +57,7 @@ def create_topic(
         if not equals:
             raise ConnectError(f"--config {entry!r} is not of the form name=value")
         settings[key] = value
-    kafka_admin(bootstrap).create_topic(
+    kafka_admin(reachable(bootstrap)).create_topic(
         name, partitions=partitions, replication_factor=replication_factor, configs=settings
     )
     print(f"topic {name} created")
@@ -71,7 +72,7 @@ def describe_topic(
     """Partitions with their offsets, and settings that differ from the defaults."""
     from syncline.app import kafka_admin, kafka_watermarks
 
-    admin = kafka_admin(bootstrap)
+    admin = kafka_admin(reachable(bootstrap))
     topic = admin.topic(name)
     if topic is None:
         raise ConnectError(f"topic {name} does not exist; `syncline topics list` shows those that do")
@@ -92,5 +93,5 @@ def delete_topic(name: Annotated[str, typer.Argument(help="Name of the topic.")]
     """Delete a topic with all its records."""
     from syncline.app import kafka_admin
 
-    kafka_admin(bootstrap).delete_topic(name)
+    kafka_admin(reachable(bootstrap)).delete_topic(name)
     print(f"topic {name} deleted")

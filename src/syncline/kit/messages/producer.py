@@ -101,6 +101,7 @@ class Producer:
                 value,
                 headers=[(name, text.encode()) for name, text in (headers or {}).items()],
                 on_delivery=report,
+                wait=0,  # the loop serves others, too
             )
             return await delivered
         except ConnectError as exc:
