@@ -184,11 +184,11 @@ def _structs(schema: Schema) -> Finish | None:
 
 def _decimals(schema: Schema) -> Finish:
     """From the text of a Decimal (base64 in quotes, a number, null) to the number."""
-    scale, default, nullable = decimal_scale(schema), schema.default, schema.optional
+    scale, default = decimal_scale(schema), schema.default
 
     def finish(raw: Any) -> Any:
         if type(raw) is not msgspec.Raw:
-            return raw  # a default that msgspec put there
+            return default if raw is None else raw  # the default, where msgspec put it there
         text = bytes(raw)
         if text[0] == _QUOTE:
             try:
@@ -198,7 +198,7 @@ def _decimals(schema: Schema) -> Finish:
         if text[0] in _NUMBER_STARTS:
             number = Decimal(text.decode())
             return number if number else abs(number)
-        if text == b"null" and (nullable or default is not None):
+        if text == b"null" and default is not None:
             return default
         raise Refused
 

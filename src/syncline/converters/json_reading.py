@@ -151,7 +151,7 @@ class Reader:
         if math.isinf(read):
             return float(self.lossy(kind, node, at, read))
         # Java parses into a BigDecimal, which has no negative zero.
-        return read + 0.0 if self.java else read
+        return 0.0 if self.java and not node else read
 
     def _boolean(self, schema: Schema, node: Any, at: Place) -> bool:
         return node if isinstance(node, bool) else bool(self.lossy(schema.type, node, at, False))
@@ -209,12 +209,13 @@ class Reader:
     def _struct(self, schema: Schema, node: Any, at: Place) -> Any:
         if not isinstance(node, dict):
             raise DataError(f"Structs should be encoded as JSON objects, but found {kind_of(node)}, at {path_of(at)}")
-        return schema.struct_class(
-            **{
-                field.attribute: self.value(field.schema, node.get(field.name), (at, field.name))
-                for field in schema.fields
-            }
-        )
+        read = {}
+        for field in schema.fields:
+            value = self.value(field.schema, node.get(field.name), (at, field.name))
+            if self.java:
+                _refuse_nulls(field.name, field.schema, value)
+            read[field.attribute] = value
+        return schema.struct_class(**read)
 
     def _decimal(self, schema: Schema, node: Any, at: Place) -> Decimal:
         if isinstance(node, int | Decimal) and not isinstance(node, bool):
@@ -269,6 +270,21 @@ class Reader:
         return self._whole(Type.INT64, node, at)
 
 
+def _refuse_nulls(name: str, schema: Schema | None, value: Any) -> None:
+    """What Java does when a field is set: null that a coercion left where it may not be is refused after all."""
+    if schema is None:
+        return
+    if value is None and not schema.optional:
+        raise DataError(f'Invalid value: null used for required field: "{name}", schema type: {schema.type}')
+    if isinstance(value, list):
+        for element in value:
+            _refuse_nulls(name, schema.value_schema, element)
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            _refuse_nulls(name, schema.key_schema, key)
+            _refuse_nulls(name, schema.value_schema, held)
+
+
 def _cut_off(number: int | Decimal) -> int:
     """The part before the point, or a number with the same 64 low bits."""
     if isinstance(number, int):
@@ -294,7 +310,12 @@ def hashable(schema: Schema, key: Any = None) -> Any:
 
 def _spelt(node: Any) -> str:
     """A node, or a value, as JSON for a message."""
-    return java_double(node) if isinstance(node, float) else _ENCODER.encode(node).decode()
+    if isinstance(node, float):
+        return java_double(node)
+    try:
+        return _ENCODER.encode(node).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return repr(node)
 
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
