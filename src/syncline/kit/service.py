@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
 import sys
@@ -33,9 +32,10 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from syncline.errors import ConfigError, SynclineError
+from syncline.errors import SynclineError
 from syncline.kit import logs, problems
 from syncline.kit.health import Check, Health
+from syncline.kit.http.listener import bind
 from syncline.kit.http.requests import Requests
 from syncline.kit.settings import ServiceSettings, load
 
@@ -84,7 +84,7 @@ class Service:
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; requests under way are finished first."""
-        listener = _bind(self.settings.host, self.settings.port)
+        listener = bind(self.settings.host, self.settings.port)
         with listener:
             async with self.open():
                 server = _Server(
@@ -129,24 +129,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.announce()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket, before anything else is started: its port is known, or the reason why not."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol must be named: asyncio turns off Nagle's algorithm only where it reads TCP there, and
-    # otherwise every answer waits 40 ms for the acknowledgement of its headers.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as exc:
-        listener.close()
-        if exc.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} on {host} is taken by another program") from exc
-        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
-    return listener
 
 
 def run(kind: type[S], build: Callable[[S], Service]) -> int:

@@ -209,9 +209,10 @@ def _required(base: Any, marks: tuple[Any, ...]) -> FieldType:
 
 def _limited(to_connect: Convert, limit: int) -> Convert:
     def check(value: Any) -> Any:
-        if len(value) > limit:
-            raise DataError(f"has {len(value)} characters, more than {limit}")
-        return to_connect(value)
+        held = to_connect(value)
+        if len(held) > limit:
+            raise DataError(f"has {len(held)} characters, more than {limit}")
+        return held
 
     return check
 
