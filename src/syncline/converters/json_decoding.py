@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from syncline.converters.json_reading import Coercion, hashable
+from syncline.converters.json_reading import Coercion, check_keys
 from syncline.data import DECIMAL, Schema, Type
 from syncline.data.logical import decimal_from_bytes, decimal_scale
 from syncline.data.numbers import to_float32
@@ -107,7 +107,7 @@ def _possible(schema: Schema, replace_null: bool) -> bool:
             return False
         try:
             if part.key_schema is not None:
-                hashable(part.key_schema)
+                check_keys(part.key_schema)
             if part.name == DECIMAL:
                 decimal_scale(part)
         except DataError:

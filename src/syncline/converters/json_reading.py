@@ -192,6 +192,7 @@ class Reader:
                 "Maps with non-string fields should be encoded as JSON array of tuples, but found "
                 f"{kind_of(node)}, at {path_of(at)}"
             )
+        check_keys(keys)
         read = {}
         for index, entry in enumerate(node):
             place = (at, index)
@@ -203,7 +204,8 @@ class Reader:
                 raise DataError(
                     f"Found invalid map entry, expected length 2 but found: {len(entry)}, at {path_of(place)}"
                 )
-            read[hashable(keys, self.value(keys, entry[0], (place, 0)))] = self.value(values, entry[1], (place, 1))
+            key = self.value(keys, entry[0], (place, 0))
+            read[key] = self.value(values, entry[1], (place, 1))
         return read
 
     def _struct(self, schema: Schema, node: Any, at: Place) -> Any:
@@ -301,11 +303,10 @@ def from_base64(text: str) -> bytes:
     return b"".join(b64decode(piece) for piece in pieces)
 
 
-def hashable(schema: Schema, key: Any = None) -> Any:
-    """`key`, unless Python cannot have it as the key of a dict."""
-    if schema.type in (Type.ARRAY, Type.MAP, Type.STRUCT) and key is not None:
-        raise DataError(f"maps whose keys are of type {schema.type} are not supported")
-    return key
+def check_keys(keys: Schema) -> None:
+    """Refuse a schema whose values Python cannot have as the keys of a dict."""
+    if keys.type in (Type.ARRAY, Type.MAP, Type.STRUCT):
+        raise DataError(f"maps whose keys are of type {keys.type} are not supported")
 
 
 def _spelt(node: Any) -> str:

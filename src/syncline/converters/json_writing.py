@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from syncline.converters.formats import java_class_name
-from syncline.converters.json_reading import Coercion, NullPointer, hashable
+from syncline.converters.json_reading import Coercion, NullPointer, check_keys
 from syncline.data import DATE, DECIMAL, TIME, TIMESTAMP, Schema, Type
 from syncline.data.logical import DAY_MS, decimal_scale, decimal_to_bytes
 from syncline.data.numbers import java_decimal, java_double, to_float32
@@ -115,7 +115,7 @@ class Writer:
                 if isinstance(value, dict)
                 else odd(value)
             )
-        hashable(schema.key_schema)
+        check_keys(schema.key_schema)
         keys = self.preparer(schema.key_schema)
         return lambda value: (
             [(keys(key), values(held)) for key, held in value.items()] if isinstance(value, dict) else odd(value)

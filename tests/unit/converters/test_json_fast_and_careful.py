@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -181,6 +182,7 @@ def test_a_tombstone_among_records_stays_one() -> None:
         pytest.param(struct([("class", primitive(Type.INT8)), ("a b", primitive(Type.INT8))]), b'{"class":1,"a b":2}',
                      id="names that are no identifiers"),
         pytest.param(decimal_schema(2, optional=True), b"null", id="no Decimal"),
+        pytest.param(decimal_schema(2, optional=True, default=Decimal("1.50")), b"null", id="a Decimal's default"),
     ],
 )  # fmt: skip
 def test_the_fast_path_takes(schema: Schema, payload: bytes) -> None:
