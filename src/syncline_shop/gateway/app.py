@@ -67,7 +67,8 @@ class Proxy:
 
     async def handle(self, request: Request) -> Response:
         """Answer with what an instance answers, or with a problem: 404, 502, 503 or 504."""
-        service = request.scope["path"].lstrip("/").partition("/")[0]
+        # As it was sent: a decoded %2F would choose one service here and another path there.
+        service = request.scope["raw_path"].split(b"/")[1].decode("latin-1")
         turns = self._turns.get(service)
         if turns is None:
             raise Problem(404, "NO_ROUTE", f"no service answers for {request.scope['path']}")

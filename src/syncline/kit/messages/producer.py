@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 R = TypeVar("R", bound=ConnectRecord)
 
 DELIVERY_MS: Final = 3_000
+_SCAN_MS: Final = 1_000
+"""The client library looks for records that are late once a second, so it may notice that much later."""
 _POLL_SECONDS: Final = 0.2
 
 
@@ -55,7 +57,7 @@ class Producer:
             **(properties or {}),
             "acks": "all",
             "enable.idempotence": "true",
-            "delivery.timeout.ms": str(delivery_ms),
+            "delivery.timeout.ms": str(max(delivery_ms - _SCAN_MS, delivery_ms // 2)),
         }
         self._producer: client.Producer | None = None
         self._polling: threading.Thread | None = None

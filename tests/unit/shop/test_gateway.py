@@ -1,0 +1,322 @@
+"""The gateway as a process, between callers and instances that behave well and badly."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncline_shop.gateway.domain import HOP_BY_HOP, RoundRobin, end_to_end
+from tests.servers import free_port
+
+names = st.sampled_from([b"accept", b"Content-Type", b"X-Own", b"Keep-Alive", b"TE", b"Connection", b"Upgrade"])
+
+
+@given(st.integers(1, 5), st.integers(1, 40))
+def test_instances_take_turns(instances: int, requests: int) -> None:
+    turns = RoundRobin([str(number) for number in range(instances)])
+    firsts = [turns.candidates()[0] for _ in range(requests)]
+    assert firsts == [str(number % instances) for number in range(requests)]
+    assert sorted(turns.candidates()) == [str(number) for number in range(instances)]
+
+
+@given(st.lists(st.tuples(names, st.sampled_from([b"x-own", b"close, X-Own", b"value"]))))
+def test_no_header_of_one_connection_is_passed_on(headers: list[tuple[bytes, bytes]]) -> None:
+    passed = end_to_end(headers)
+    assert not {name.lower() for name, _ in passed} & HOP_BY_HOP
+    named = {part.strip().lower() for n, v in headers if n.lower() == b"connection" for part in v.split(b",")}
+    kept = [(n, v) for n, v in headers if n.lower() not in HOP_BY_HOP | named]
+    assert passed == kept
+
+
+class Handler(BaseHTTPRequestHandler):
+    """An instance: echoes what it got, or misbehaves as the path wants it."""
+
+    protocol_version = "HTTP/1.1"
+    server: Instance
+
+    def do_GET(self) -> None:
+        body = self._body()
+        self.server.requests.append(self.requestline)
+        behaviour = self.path.split("/")[2].partition("?")[0]
+        getattr(self, f"_{behaviour}", self._echo)(body)
+
+    do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _body(self) -> bytes:
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self, body: bytes, *headers: tuple[str, str], status: int = 200) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD" and status not in (204, 304):
+            self.wfile.write(body)
+
+    def _echo(self, body: bytes) -> None:
+        told = {
+            "port": self.server.server_port,
+            "request": self.requestline,
+            "headers": [[name.lower(), value] for name, value in self.headers.items()],
+            "length": len(body),
+        }
+        self._answer(json.dumps(told).encode())
+
+    def _headers(self, _: bytes) -> None:
+        self._answer(
+            b"x",
+            ("Set-Cookie", "a=1"),
+            ("Set-Cookie", "b=2"),
+            ("Keep-Alive", "timeout=5"),
+            ("Connection", "X-Private"),
+            ("X-Private", "one hop"),
+            ("ETag", '"e"'),
+        )
+
+    def _gzip(self, _: bytes) -> None:
+        self._answer(gzip.compress(b"plain"), ("Content-Encoding", "gzip"))
+
+    def _status(self, _: bytes) -> None:
+        self._answer(b"no", status=int(self.path.rpartition("/")[2]))
+
+    def _break(self, _: bytes) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _cut(self, _: bytes) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
+        self._break(b"")
+
+    def _mute(self, _: bytes) -> None:
+        self.server.go_on.wait(30)
+        self._break(b"")
+
+    def _slowly(self, _: bytes) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        self.wfile.flush()
+        self.server.go_on.wait(30)
+        self.wfile.write(b"6\r\nsecond\r\n0\r\n\r\n")
+
+
+class Instance(ThreadingHTTPServer):
+    """An HTTP server on a port of its own."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[str] = []
+        self.go_on = threading.Event()
+
+
+@dataclass
+class Setting:
+    """A gateway with two instances; `half` has one that is away, `away` no other."""
+
+    url: str
+    instances: list[Instance]
+    unused: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def setting() -> Iterator[Setting]:
+    instances = [Instance(), Instance()]
+    threads = [threading.Thread(target=instance.serve_forever, daemon=True) for instance in instances]
+    for thread in threads:
+        thread.start()
+    urls = [f"http://127.0.0.1:{instance.server_port}" for instance in instances]
+    away = f"http://127.0.0.1:{free_port()}"
+    services = {"both": urls, "half": [away, urls[0]], "away": [away, away], "nobody": []}
+    environment = {
+        "GATEWAY_PORT": "0",
+        "GATEWAY_INSTANCES": json.dumps(services),
+        "GATEWAY_ANSWER_SECONDS": "0.5",
+        "GATEWAY_LOG_LEVEL": "error",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "syncline_shop.gateway"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    ) as gateway:
+        assert gateway.stdout is not None
+        url = gateway.stdout.readline().split()[1]
+        yield Setting(url, instances)
+        gateway.terminate()
+        assert gateway.wait(10) == 0
+    for instance in instances:
+        instance.shutdown()
+        instance.server_close()
+
+
+@pytest.fixture
+def http(setting: Setting) -> Iterator[httpx.Client]:
+    for instance in setting.instances:
+        instance.requests.clear()
+        instance.go_on.clear()
+    with httpx.Client(base_url=setting.url) as client:
+        yield client
+    for instance in setting.instances:
+        instance.go_on.set()
+
+
+def test_requests_alternate_strictly(setting: Setting, http: httpx.Client) -> None:
+    ports = [http.get("/both/echo").json()["port"] for _ in range(10)]
+    assert len(set(ports)) == 2
+    assert ports == ports[:2] * 5
+
+
+def test_method_path_query_and_body_arrive_as_they_were_sent(http: httpx.Client) -> None:
+    told = http.request("PUT", "/both/echo/a%2Fb/%C3%A4?x=1&x=%202", content=b"12345").json()
+    assert told["request"] == "PUT /both/echo/a%2Fb/%C3%A4?x=1&x=%202 HTTP/1.1"
+    assert told["length"] == 5
+
+
+def test_a_body_without_declared_length_arrives_whole(http: httpx.Client) -> None:
+    told = http.post("/both/echo", content=iter([b"a" * 70_000, b"b" * 70_000])).json()
+    assert told["length"] == 140_000
+
+
+def test_headers_of_one_connection_stay_and_callers_cannot_forge_where_they_come_from(
+    setting: Setting, http: httpx.Client
+) -> None:
+    sent = [
+        ("x-own", "kept"),
+        ("x-private", "one hop"),
+        ("connection", "keep-alive, X-Private"),
+        ("te", "trailers"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-forwarded-host", "evil"),
+        ("cookie", "session=1"),
+    ]
+    told = http.get("/both/echo", headers=sent).json()
+    headers = dict(told["headers"])
+    assert headers["x-own"] == "kept"
+    assert headers["cookie"] == "session=1"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-host"] == httpx.URL(setting.url).netloc.decode()
+    assert headers["host"] == f"127.0.0.1:{told['port']}"
+    assert {"x-private", "te", "connection"}.isdisjoint(headers)
+    assert len(told["headers"]) == len(headers)
+
+
+def test_a_trace_goes_through_and_starts_here_where_there_is_none(http: httpx.Client) -> None:
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert dict(http.get("/both/echo", headers={"traceparent": given}).json()["headers"])["traceparent"] == given
+    answer = http.get("/both/echo")
+    assert dict(answer.json()["headers"])["traceparent"].split("-")[1] == answer.headers["trace-id"]
+
+
+def test_an_answer_keeps_its_headers_but_not_those_of_the_connection(http: httpx.Client) -> None:
+    answer = http.get("/both/headers")
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert answer.headers["etag"] == '"e"'
+    assert {"x-private", "keep-alive"}.isdisjoint(answer.headers)
+    assert len(answer.headers.get_list("date")) == 1
+
+
+def test_one_callers_cookies_do_not_reach_the_next(setting: Setting, http: httpx.Client) -> None:
+    for _ in range(2):
+        httpx.get(f"{setting.url}/both/headers")
+    for _ in range(2):
+        assert "cookie" not in dict(httpx.get(f"{setting.url}/both/echo").json()["headers"])
+
+
+def test_a_compressed_answer_stays_compressed(http: httpx.Client) -> None:
+    with http.stream("GET", "/both/gzip") as answer:
+        assert gzip.decompress(b"".join(answer.iter_raw())) == b"plain"
+
+
+@pytest.mark.parametrize("status", [204, 304, 404, 500])
+def test_an_instances_status_is_the_answer(http: httpx.Client, status: int) -> None:
+    answer = http.get(f"/both/status/{status}")
+    assert answer.status_code == status
+    assert answer.text == ("" if status in (204, 304) else "no")
+
+
+def test_head_has_the_length_and_no_body(http: httpx.Client) -> None:
+    answer = http.head("/both/gzip")
+    assert int(answer.headers["content-length"]) > 0
+    assert answer.content == b""
+
+
+def test_an_answer_is_passed_on_as_it_comes(setting: Setting, http: httpx.Client) -> None:
+    with http.stream("GET", "/both/slowly") as answer:
+        chunks = answer.iter_raw()
+        assert next(chunks) == b"first"
+        for instance in setting.instances:
+            instance.go_on.set()
+        assert b"".join(chunks) == b"second"
+
+
+def test_an_instance_that_is_away_is_passed_over_whatever_the_method(http: httpx.Client) -> None:
+    for _ in range(4):
+        assert http.post("/half/echo", content=b"order").json()["length"] == 5
+        assert http.post("/half/echo", content=iter([b"or", b"der"])).json()["length"] == 5
+
+
+@pytest.mark.parametrize("service", ["away", "nobody"])
+def test_without_any_instance_the_answer_is_503(http: httpx.Client, service: str) -> None:
+    answer = http.get(f"/{service}/echo")
+    assert (answer.status_code, answer.json()["code"]) == (503, "NO_INSTANCE")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_a_request_that_may_have_been_done_is_not_sent_again(setting: Setting, http: httpx.Client) -> None:
+    answer = http.post("/both/break", content=b"order")
+    assert (answer.status_code, answer.json()["code"]) == (502, "UPSTREAM_FAILED")
+    assert sum(len(instance.requests) for instance in setting.instances) == 1
+
+
+def test_an_instance_that_stays_silent_is_504(setting: Setting, http: httpx.Client) -> None:
+    answer = http.post("/both/mute", content=b"order")
+    assert (answer.status_code, answer.json()["code"]) == (504, "UPSTREAM_TIMEOUT")
+    assert sum(len(instance.requests) for instance in setting.instances) == 1
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_whole(http: httpx.Client) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.get("/both/cut")
+    assert http.get("/both/echo").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/other/echo", "//both/echo", "/both%2Fecho", "/bot%68/echo"])
+def test_an_unknown_service_is_404(http: httpx.Client, path: str) -> None:
+    answer = http.get(http.base_url.copy_with(raw_path=path.encode()))
+    assert (answer.status_code, answer.json()["code"]) == (404, "NO_ROUTE")
+
+
+def test_a_body_over_the_limit_is_413(http: httpx.Client) -> None:
+    large = b"x" * ((1 << 20) + 1)
+    assert http.post("/both/echo", content=large).status_code == 413
+    assert http.post("/both/echo", content=iter([large])).status_code == 413
+
+
+def test_the_gateway_has_a_health_of_its_own(http: httpx.Client) -> None:
+    assert http.get("/health/ready").json()["status"] == "UP"
