@@ -148,8 +148,11 @@ class JsonConverter(Format):
             return self._fast(topic, raw)
         except REFUSALS:
             pass  # not inside the handler: what msgspec said is no cause of what comes now
-        schema, tree = self._taken_apart(raw)
-        return SchemaAndValue(schema, self._reader.value(schema, tree))
+        try:
+            schema, tree = self._taken_apart(raw)
+            return SchemaAndValue(schema, self._reader.value(schema, tree))
+        except RecursionError:
+            raise DataError(f"nested too deeply; the record begins with {shown(raw)}") from None
 
     def to_connect_list(self, topic: str, raws: Sequence[bytes | None]) -> list[SchemaAndValue]:
         """As `to_connect` for each; records of one shape are decoded without a look at each envelope."""

@@ -50,7 +50,7 @@ def parse(raw: bytes, *, ignore_rest: bool) -> Any:
         return MISSING
     try:
         tree, end = _decoded(text, start)
-    except (JsonParseError, RecursionError) as exc:
+    except JsonParseError as exc:
         _not_json(raw, str(exc))
     if not ignore_rest:
         rest = text[end:].strip(_BLANKS)

@@ -56,6 +56,8 @@ class Writer:
                     f"a text holds half of a surrogate pair ({exc.object[exc.start]!r}), which JSON in UTF-8 "
                     "cannot hold"
                 ) from exc
+            except RecursionError:
+                raise DataError("the value is nested too deeply, or holds itself") from None
             return text if text.isascii() and b"\\u" not in text else as_jackson(text)
 
         return encode

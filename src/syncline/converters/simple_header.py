@@ -252,8 +252,32 @@ def _together(nodes: Sequence[Node]) -> Typed:
         key, keys = _typed([child for each in maps for child in each.keys])
         value, values = _typed([child for each in maps for child in each.values])
         pairs = zip(keys, values, strict=True)
-        return map_of(key, value), [dict(islice(pairs, len(each.keys))) for each in maps]
-    return None, [_together([node])[1][0] for node in nodes]
+        return map_of(key, value), [_dict(islice(pairs, len(each.keys)), len(each.keys)) for each in maps]
+    return None, [_untyped(node) for node in nodes]
+
+
+def _dict(pairs: Iterable[tuple[Any, Any]], length: int) -> dict[Any, Any]:
+    """The map; a key given twice would lose a value, so that the whole is no map."""
+    made = dict(pairs)
+    if len(made) < length:
+        raise _NoValue
+    return made
+
+
+def _untyped(node: Node) -> Any:
+    """The value of a node that no schema describes, as it will be written again.
+
+    A date would be a mere number then; with one in it the whole is no list (nor map).
+    """
+    if isinstance(node, list):
+        _together([node])  # raises where it would be no list by itself
+        return [_untyped(child) for child in node]
+    if isinstance(node, _Map):
+        _together([node])
+        return _dict(zip(map(_untyped, node.keys), map(_untyped, node.values), strict=True), len(node.keys))
+    if node.schema is not None and node.schema.name in _MOMENTS:
+        raise _NoValue
+    return float(java_double(node.value, single=True)) if node.schema is FLOAT32 else node.value
 
 
 def _leaves(leaves: Sequence[SchemaAndValue]) -> Typed:
@@ -261,17 +285,23 @@ def _leaves(leaves: Sequence[SchemaAndValue]) -> Typed:
     values = [leaf.value for leaf in leaves]
     if len(schemas) == 1:
         return leaves[0].schema, values
-    if not schemas <= set(_NUMBERS):
-        return None, values
-    widest = max(schemas, key=_NUMBERS.index)
-    if widest in INTEGERS:
-        return widest, values
-    for schema, exact in ((FLOAT32, 1 << 24), (FLOAT64, 1 << 53)):
-        if _NUMBERS.index(widest) <= _NUMBERS.index(schema) and all(
-            isinstance(value, float) or abs(value) <= exact for value in values
-        ):
-            return schema, [float(value) for value in values]
-    return None, values
+    if schemas <= set(_NUMBERS):
+        widest = max(schemas, key=_NUMBERS.index)
+        if widest in INTEGERS:
+            return widest, values
+        for schema, exact in ((FLOAT32, 1 << 24), (FLOAT64, 1 << 53)):
+            if _NUMBERS.index(widest) <= _NUMBERS.index(schema) and all(
+                isinstance(value, float) or abs(value) <= exact for value in values
+            ):
+                return schema, [_widened(leaf, schema) for leaf in leaves]
+    return None, [_untyped(leaf) for leaf in leaves]
+
+
+def _widened(leaf: SchemaAndValue, schema: Schema) -> float:
+    """The number in a wider type, with the digits it was spelt with."""
+    if leaf.schema is FLOAT32 and schema is FLOAT64:
+        return float(java_double(leaf.value, single=True))
+    return float(leaf.value)
 
 
 _NUMBERS: Final[tuple[Schema | None, ...]] = (*INTEGERS, FLOAT32, FLOAT64)
