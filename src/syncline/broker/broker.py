@@ -17,14 +17,15 @@ from typing import Any, Final, Self
 from uuid import uuid4
 
 from syncline.broker.configs import Settings
+from syncline.broker.coordinator import CoordinatorConfig, GroupCoordinator, TopicCatalogue
 from syncline.broker.errors import BrokerError
-from syncline.broker.groups import Groups
+from syncline.broker.group_log import GroupLog
 from syncline.broker.handlers import APIS
 from syncline.broker.log import PartitionLog
-from syncline.broker.offsets import Offsets
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
 from syncline.broker.wire import Connection
+from syncline.clock import SYSTEM_CLOCK
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,7 @@ class Broker:
         self._reserved_producer_ids = 0
         self._metadata: PartitionLog
         self.topics: Topics
-        self.groups: Groups
-        self.offsets: Offsets
+        self.groups: GroupCoordinator
         self.transactions: Transactions
 
     @property
@@ -165,10 +165,20 @@ class Broker:
                 self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
         self.topics = Topics(self.folder, self.settings, self._metadata)
         self.topics.replay(topics)
-        if self.topics.get(OFFSETS_TOPIC) is None:
-            self.topics.create(OFFSETS_TOPIC, 1, {"cleanup.policy": "compact", "segment.bytes": "104857600"})
-        self.offsets = Offsets(self.topics.partition(OFFSETS_TOPIC, 0))
-        self.groups = Groups(self.settings, self.offsets)
+        offsets = self.topics.get(OFFSETS_TOPIC)
+        if offsets is None:
+            offsets = self.topics.create(
+                OFFSETS_TOPIC,
+                self.settings.number("offsets.topic.num.partitions"),
+                {"cleanup.policy": "compact", "segment.bytes": "104857600"},
+            )
+        self.groups = GroupCoordinator.open(
+            GroupLog(offsets.partitions, SYSTEM_CLOCK),
+            TopicCatalogue(self.topics),
+            SYSTEM_CLOCK,
+            asyncio.get_running_loop(),
+            CoordinatorConfig.of(self.settings),
+        )
         self.transactions = Transactions(self)
         log.info("recovered %d topic(s) in %.3f s", len(topics), time.monotonic() - began)
 

@@ -62,6 +62,10 @@ def _policies(text: str) -> bool:
     return all(part.strip() in ("compact", "delete") for part in text.split(",") if part.strip())
 
 
+def _assignors(text: str) -> bool:
+    return bool(text) and all(part.strip() in ("uniform", "range") for part in text.split(","))
+
+
 def _setting(
     name: str,
     kind: ConfigType,
@@ -151,7 +155,14 @@ BROKER: Final[Mapping[str, Setting]] = {
         _setting("group.min.session.timeout.ms", _I, 6_000, _at_least(1)),
         _setting("group.max.session.timeout.ms", _I, 1_800_000, _at_least(1)),
         _setting("group.max.size", _I, INT_MAX, _at_least(1)),
+        _setting("group.consumer.assignors", _LIST, "uniform,range", _assignors),
+        _setting("group.consumer.heartbeat.interval.ms", _I, 5_000, _at_least(1)),
+        _setting("group.consumer.max.size", _I, INT_MAX, _at_least(1)),
+        _setting("group.consumer.session.timeout.ms", _I, 45_000, _at_least(1)),
+        _setting("offsets.retention.check.interval.ms", _L, 600_000, _at_least(1)),
         _setting("offsets.retention.minutes", _I, 10_080, _at_least(1)),
+        # Kafka spreads groups over 50 partitions of many brokers; one broker gains nothing by it.
+        _setting("offsets.topic.num.partitions", _I, 1, _at_least(1)),
         _setting("offset.metadata.max.bytes", _I, 4_096, _at_least(0)),
         _setting("transaction.max.timeout.ms", _I, 900_000, _at_least(1)),
         _setting("producer.id.expiration.ms", _I, 86_400_000, _at_least(1)),

@@ -109,9 +109,17 @@ class Transactions:
         already = known.partitions if known.phase is Phase.ONGOING else frozenset()
         self._store(replace(known, phase=Phase.ONGOING, partitions=already | places, started_ms=started))
 
-    def add_offsets(self, transactional_id: str, producer_id: int, epoch: int) -> None:
-        """The transaction will commit offsets."""
-        self.add_partitions(transactional_id, producer_id, epoch, frozenset({(OFFSETS_TOPIC, 0)}))
+    def add_offsets(self, transactional_id: str, producer_id: int, epoch: int, group_id: str) -> None:
+        """The transaction will commit offsets of a group."""
+        place = (OFFSETS_TOPIC, self._broker.groups.partition_of(group_id))
+        self.add_partitions(transactional_id, producer_id, epoch, frozenset({place}))
+
+    def check_offsets(self, transactional_id: str, producer_id: int, epoch: int, group_id: str) -> None:
+        """KafkaError unless the open transaction of these credentials said that it commits offsets of the group."""
+        known = self.check(transactional_id, producer_id, epoch)
+        place = (OFFSETS_TOPIC, self._broker.groups.partition_of(group_id))
+        if known.phase is not Phase.ONGOING or place not in known.partitions:
+            raise KafkaError(INVALID_TXN_STATE)
 
     def end(self, transactional_id: str, producer_id: int, epoch: int, kind: int) -> None:
         """Commit or abort; a repeated request gets the same answer."""
@@ -164,7 +172,7 @@ class Transactions:
                 continue  # deleted meanwhile
             partition.append_marker(known.producer_id, known.epoch, kind, self._broker.now_ms())
             if topic == OFFSETS_TOPIC:
-                self._broker.offsets.complete(known.producer_id, kind)
+                self._broker.groups.complete_transaction(known.producer_id, kind == COMMIT)
         done = Phase.COMPLETE_COMMIT if kind == COMMIT else Phase.COMPLETE_ABORT
         return self._store(replace(known, phase=done, partitions=frozenset()))
 

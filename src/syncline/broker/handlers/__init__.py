@@ -12,10 +12,12 @@ from typing import Final
 from syncline.broker.handlers import (
     admin,
     configs,
+    consumer_groups,
     fetch,
     groups,
     metadata,
     offsets,
+    offsets_commit,
     produce,
     transactions,
 )
@@ -23,6 +25,17 @@ from syncline.broker.wire import Api
 
 APIS: Final[Mapping[int, Api]] = {
     api.key: api
-    for module in (metadata, produce, fetch, offsets, admin, configs, groups, transactions)
+    for module in (
+        metadata,
+        produce,
+        fetch,
+        offsets,
+        admin,
+        configs,
+        groups,
+        offsets_commit,
+        consumer_groups,
+        transactions,
+    )
     for api in module.APIS
 }

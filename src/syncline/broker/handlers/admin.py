@@ -91,7 +91,7 @@ def delete_topics(broker: Any, request: Any, context: Context) -> Answer:
         code = NONE if topic else UNKNOWN_TOPIC_OR_PARTITION if name is not None else UNKNOWN_TOPIC_ID
         if topic is not None:
             broker.topics.delete(topic)
-            broker.offsets.forget_topic(topic.name, broker.now_ms())
+            broker.groups.forget_topic(topic.name)
         answers.append(
             {
                 "name": name if topic is None else topic.name,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syncline.broker.errors import INVALID_PRODUCER_EPOCH, NONE, PRODUCER_FENCED, KafkaError
-from syncline.broker.handlers.groups import gather
-from syncline.broker.records import ABORT, COMMIT, Producer
+from syncline.broker.records import ABORT, COMMIT
 from syncline.broker.wire import Answer, Api, Context
 
 OPERATION_NOT_ATTEMPTED = 55
@@ -73,28 +72,12 @@ def add_partitions_to_txn(broker: Any, request: Any, context: Context) -> Answer
 
 def add_offsets_to_txn(broker: Any, request: Any, context: Context) -> Answer:
     try:
-        broker.transactions.add_offsets(request.transactional_id, request.producer_id, request.producer_epoch)
+        broker.transactions.add_offsets(
+            request.transactional_id, request.producer_id, request.producer_epoch, request.group_id
+        )
     except KafkaError as exc:
         return {"error_code": _code(exc, context)}
     return {"error_code": NONE}
-
-
-def txn_offset_commit(broker: Any, request: Any, context: Context) -> Answer:
-    refused = NONE
-    try:
-        broker.transactions.check(request.transactional_id, request.producer_id, request.producer_epoch)
-        member_id = getattr(request, "member_id", "")
-        generation = getattr(request, "generation_id", -1)
-        if member_id or generation >= 0:
-            broker.groups.check_commit(
-                request.group_id, member_id, getattr(request, "group_instance_id", None), generation
-            )
-    except KafkaError as exc:
-        refused = _code(exc, context)
-    offsets, topics = gather(broker, request.topics, refused)
-    producer = Producer(request.producer_id, request.producer_epoch, -1)
-    broker.offsets.commit_pending(request.group_id, offsets, producer, broker.now_ms())
-    return {"topics": topics}
 
 
 def end_txn(broker: Any, request: Any, context: Context) -> Answer:
@@ -114,6 +97,5 @@ APIS = (
     Api(22, 0, 5, init_producer_id),
     Api(24, 0, 3, add_partitions_to_txn),
     Api(25, 0, 3, add_offsets_to_txn),
-    Api(28, 0, 3, txn_offset_commit),
     Api(26, 0, 3, end_txn),
 )
