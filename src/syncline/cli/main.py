@@ -42,7 +42,7 @@ def options(
 def main() -> int:
     """Run a command; an error ends in one sentence on standard error and a status that is not 0."""
     try:
-        status = int(cli(standalone_mode=False) or 0)
+        status = int(cli(standalone_mode=False, prog_name="syncline") or 0)
         sys.stdout.flush()
     except typer.Exit as exc:
         return exc.exit_code

@@ -134,6 +134,9 @@ class Instance(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.go_on = threading.Event()
 
+    def handle_error(self, *_: Any) -> None:
+        """A connection that the handler broke on purpose."""
+
 
 @dataclass
 class Setting:
