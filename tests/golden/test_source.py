@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,19 @@ from typing import Any
 import pytest
 
 from syncline.api import Converter, Transform
-from syncline.connectors.jdbc.source import JdbcSourceConnector, JdbcSourceTask
+from syncline.connectors.jdbc.source import JdbcSourceConnector
 from syncline.connectors.jdbc.source_config import SourceConfig
 from syncline.converters.json import JsonConverter
 from syncline.converters.string import StringConverter
 from syncline.data import SourceRecord
-from syncline.errors import RetriableError, java_class_of
+from syncline.errors import java_class_of
 from syncline.options import check_all, options_of
 from syncline.transforms.extract_field import ExtractField
 from syncline.transforms.replace_field import ReplaceField
 from syncline.transforms.sides import KEY, VALUE
 from syncline.transforms.value_to_key import ValueToKey
 from tests.golden.support import Case, Verdict, cases, settling
+from tests.jdbc_source import Offsets, Worker, compact
 from tests.servers import Database, Server, wait_for
 
 FILE = "source.json"
@@ -103,132 +103,6 @@ def _execute(connection: Any, sql: str) -> None:
         cursor.close()
 
 
-# --- what stands in for the worker ---------------------------------------------------------------------
-
-
-class Clock:
-    """Time that passes only while somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def wall_ms(self) -> int:
-        return int(self.now * 1_000)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.now += max(seconds, 0.0)
-        return event.is_set()
-
-
-class Offsets:
-    """The offsets topic: the latest value by the exact text of the key, as Kafka Connect finds it."""
-
-    def __init__(self, before: Sequence[Sequence[str]]) -> None:
-        self.by_key: dict[str, str | None] = {key: value for key, value in before}
-
-    def offsets(self, partitions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
-        found = [self.by_key.get(_key(partition)) for partition in partitions]
-        return [None if value is None else json.loads(value) for value in found]
-
-    def commit(self, record: SourceRecord) -> None:
-        assert record.source_partition is not None
-        offset = record.source_offset
-        self.by_key[_key(record.source_partition)] = None if offset is None else _compact(offset)
-
-
-def _key(partition: Mapping[str, Any]) -> str:
-    return _compact(["NAME", dict(partition)])
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-class Context:
-    """Of the connector and of its tasks."""
-
-    def __init__(self, offsets: Offsets, config: Mapping[str, str]) -> None:
-        self.offsets = offsets
-        self.config = config
-        self.changed = threading.Event()
-        self.errors: list[Exception] = []
-
-    def request_task_reconfiguration(self) -> None:
-        self.changed.set()
-
-    def raise_error(self, error: Exception) -> None:
-        self.errors.append(error)
-
-
-class Worker:
-    """Runs the connector's tasks in turn, on the test's thread."""
-
-    def __init__(self, config: Mapping[str, str], offsets: Offsets) -> None:
-        self.config = config
-        self.offsets = offsets
-        self.clock = Clock()
-        self.error: Exception | None = None
-        self.tasks: list[JdbcSourceTask] = []
-        self.task_configs: list[dict[str, str]] = []
-        self.context = Context(offsets, config)
-        self.connector = JdbcSourceConnector()
-        self.connector.start(config, self.context)
-        self.start_tasks()
-
-    def start_tasks(self) -> None:
-        """Start the tasks the connector wants, in place of those there are."""
-        self.stop_tasks()
-        self.error = None
-        self.context.changed.clear()
-        self.task_configs = self.connector.task_configs(int(self.config["tasks.max"]))
-        for config in self.task_configs:
-            task = JdbcSourceTask(clock=self.clock)
-            self.tasks.append(task)
-            try:
-                task.start(config, self.context)
-            except Exception as exc:  # what the worker would show as the task's trace
-                self.error = exc
-
-    def poll(self, seconds: float, *, once: bool) -> list[SourceRecord]:
-        """Let `seconds` pass, and poll until nothing more comes; `once` for a mode that always has rows."""
-        records: list[SourceRecord] = []
-        while self.error is None:
-            self.clock.now += seconds
-            found = [record for task in self.tasks for record in self._drained(task)]
-            records += found
-            if once or not found:
-                break
-        return records
-
-    def _drained(self, task: JdbcSourceTask) -> Iterator[SourceRecord]:
-        while True:
-            try:
-                batch = task.poll()
-            except RetriableError:
-                return
-            except Exception as exc:  # what the worker would show as the task's trace
-                self.error = exc
-                return
-            if batch is None:
-                return
-            for record in batch:
-                self.offsets.commit(record)
-                yield record
-
-    def stop_tasks(self) -> None:
-        for task in self.tasks:
-            task.stop()
-            task.close()
-        self.tasks = []
-
-    def stop(self) -> None:
-        self.stop_tasks()
-        self.connector.stop()
-
-
 def refused_keys(config: Mapping[str, str]) -> list[str]:
     """The options that validation finds wrong."""
     answers = check_all(options_of(SourceConfig), config)
@@ -302,7 +176,7 @@ def same_column(verdict: Verdict, converter: Converter, records: Sequence[Source
         assert raw is not None
         text = raw.decode()
         fields = json.loads(text)["schema"]["fields"][1:]
-        schemas += [_compact(field) for field in fields]
+        schemas += [compact(field) for field in fields]
         if fields:
             payloads.append(_plain(text.partition(',"c":')[2].removesuffix("}}")))
     if expected.get("skipped"):

@@ -324,6 +324,24 @@ def test_text_beside_numbers_is_never_turned_into_a_number(world: World) -> None
         world.sweep(world.querier())
 
 
+@pytest.mark.parametrize("table", [BY_KEY, WITHOUT_INDEX], ids=["in pages", "in one result"])
+def test_rows_that_were_read_when_the_transaction_could_not_end_are_read_again(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(table, *(f"INSERT INTO t VALUES ({i}, '')" for i in range(1, 4)))
+    querier = world.querier(replace(PLAN, batch_rows=5))
+
+    def lost() -> None:
+        raise sqlite3.OperationalError("connection lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.reader, "end", lost)
+        with pytest.raises(sqlite3.OperationalError):
+            querier.batch(world.reader)
+    querier.abandon()
+    assert ids(world.sweep(querier)) == [1, 2, 3]
+
+
 def test_an_error_inside_a_sweep_is_resumed_after_the_last_record(world: World) -> None:
     world.run(WITHOUT_INDEX, *(f"INSERT INTO t VALUES ({i}, '')" for i in range(1, 8)))
     querier = world.querier()

@@ -90,11 +90,6 @@ SIX = (
             id="a mapping without a use",
         ),
         pytest.param(
-            {"mode": "timestamp", "table.whitelist": "t"},
-            ("timestamp.column.name",),
-            id="no timestamp column",
-        ),
-        pytest.param(
             {**BULK, "transaction.isolation.mode": "SQL_SERVER_SNAPSHOT"},
             ("transaction.isolation.mode",),
             id="another database's isolation",

@@ -225,7 +225,7 @@ class Querier:
         records = self._records(layout, rows, marks, None)
         reader.end()
         self.sweeping = full
-        return records
+        return self._given_out(records)
 
     def _stream(self, reader: Reader) -> list[SourceRecord]:
         limit = self.plan.batch_rows
@@ -242,8 +242,14 @@ class Querier:
         if not self._held:
             self._rows.close()
             self._rows = None
-            self.sweeping = False
             reader.end()
+            self.sweeping = False
+        return self._given_out(records)
+
+    def _given_out(self, records: list[SourceRecord]) -> list[SourceRecord]:
+        """Go on after these records; the last step, because what fails before it must be read again."""
+        if records and self._strategy is not None and self._strategy.keyed:
+            self.position = position_of(records[-1].source_offset)
         return records
 
     def _query(self) -> Query:
@@ -258,7 +264,6 @@ class Querier:
         assert self._strategy is not None
         values = layout.values(rows)
         offsets = self._strategy.offsets(marks, following, self.position)
-        self.position = position_of(offsets[-1])
         partition, topic, schema = self.plan.partition, self.plan.topic, layout.schema
         return [
             SourceRecord(partition, offset, topic, schema, value) for offset, value in zip(offsets, values, strict=True)

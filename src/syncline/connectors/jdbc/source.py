@@ -279,6 +279,9 @@ def _plan(config: TaskConfig, table: TableName | None) -> Plan:
         (incrementing,) = _mapped(table, config.incrementing_mappings)
     if table is not None and config.timestamp_mapping_entries:
         timestamps = _mapped(table, config.timestamp_mappings)
+    if mode.uses_timestamp and not timestamps:
+        why = f"Mode {mode} needs the timestamp columns that tell when a row was last changed"
+        raise ConfigError({"timestamp.column.name": [why]})
     return Plan(
         table=table,
         query=config.any_query,

@@ -94,11 +94,6 @@ def _no_select(given: Given) -> Sequence[str]:
     return [name for name in given.present(QUERIES) if not _SELECT.match(given.text(name).lstrip())]
 
 
-def _no_column(given: Given) -> Sequence[str]:
-    named = given.present(("timestamp.column.name", "timestamp.columns.mapping"))
-    return ("timestamp.column.name",) if given.uses_timestamp and not named and not given.is_new else ()
-
-
 RULES: Final = (
     Rule(
         _mixed,
@@ -132,10 +127,6 @@ RULES: Final = (
             "incrementing.column.name",
         ),
         "A query in an incrementing mode needs incrementing.column.name.",
-    ),
-    Rule(
-        _no_column,
-        "The timestamp modes need the column that tells when a row was last changed.",
     ),
     Rule(
         _when(

@@ -1,0 +1,1 @@
+"""The JDBC connectors on real databases."""
