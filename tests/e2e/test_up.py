@@ -1,0 +1,101 @@
+"""`syncline up`: the shop stays what it was over restarts, and falls as a whole when a part falls."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.commands import RANDOM_PORTS, Command
+from tests.servers import wait_for
+
+UP = ["up", *RANDOM_PORTS]
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Command]:
+    with Command(UP, tmp_path) as command:
+        command.wait_for("Ctrl-C stops everything.")
+        yield command
+
+
+def place(command: Command, number: int) -> str:
+    """Place an order through the gateway and wait until it is a row; its id."""
+    answer = httpx.post(
+        f"{command.address('gateway')}/order-service/roy/orders",
+        json={"productId": f"P-{number}", "qty": number, "unitPrice": 1000},
+        headers={"prefer": "wait=10"},
+        timeout=15,
+    )
+    assert (answer.status_code, answer.json()["synced"]) == (201, True), answer.text
+    order_id: str = answer.json()["orderId"]
+    return order_id
+
+
+def orders_at(command: Command, what: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{command.address(what)}/order-service/roy/orders").json()
+    return found
+
+
+def test_orders_survive_a_restart_each_once_and_every_instance_lists_them(tmp_path: Path) -> None:
+    placed: list[str] = []
+    for run in (1, 2):
+        with Command(UP, tmp_path) as command:
+            command.wait_for("Ctrl-C stops everything.")
+            placed += [place(command, 10 * run + number) for number in range(4)]
+            lists = [orders_at(command, what) for what in ("order-service 1", "order-service 2", "gateway")]
+            assert [[order["orderId"] for order in found] for found in lists] == [placed[::-1]] * 3
+            command.send(signal.SIGTERM)
+            assert command.wait(10) == 0
+            assert command.running() == []
+        assert command.err == ""
+    assert (tmp_path / ".syncline" / "orders.db").exists()
+
+
+def test_the_connector_is_the_contracts_own_and_shows_no_password(up: Command) -> None:
+    url = f"{up.address('Connect REST')}/connectors/my-order-sink-connect"
+    config = httpx.get(url).json()["config"]
+    assert config["connector.class"] == "io.confluent.connect.jdbc.JdbcSinkConnector"
+    assert config["connection.password"] == "${env:ORDERS_DATABASE_PASSWORD}"
+    assert httpx.get(f"{url}/status").json()["tasks"][0]["state"] == "RUNNING"
+
+
+VICTIMS = {
+    "broker": "broker",
+    "worker": "connect-standalone",
+    "order-service": "syncline_shop.order",
+    "gateway": "syncline_shop.gateway",
+}
+"""Names as they are shown, and what their command lines hold."""
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_when_a_part_is_killed_the_rest_is_stopped_and_the_part_is_named(up: Command, name: str) -> None:
+    os.kill(up.running(VICTIMS[name])[0], signal.SIGKILL)
+    assert up.wait(15) == 1
+    assert up.running() == []
+    assert up.err.startswith(f"syncline: {name}")
+    assert "was killed by signal 9" in up.err
+    assert len(up.err.splitlines()) == 1
+
+
+def test_a_second_one_on_the_same_data_is_refused_in_one_sentence(up: Command, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    arguments = [*UP, "--data", str(tmp_path / ".syncline")]
+    with Command(arguments, tmp_path / "second") as second:
+        assert second.wait() == 1
+        assert second.running() == []
+    assert "broker ended with status 1" in second.err
+    assert len(second.err.splitlines()) == 1
+    place(up, 1)
+
+
+def test_the_end_of_the_terminal_ends_everything(up: Command) -> None:
+    up.send(signal.SIGHUP)
+    assert up.wait(10) == 0
+    wait_for(lambda: up.running() == [], "nothing is left")
