@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 from syncline.clock import SYSTEM_CLOCK, Clock
-from syncline.connectors.jdbc.dialect import Dialect, Refusal, Refused, Settings
+from syncline.connectors.jdbc.dialect import Dialect
+from syncline.connectors.jdbc.refusal import Refusal, Refused, Unreachable
+from syncline.connectors.jdbc.settings import Settings
 from syncline.errors import ConnectError
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 5.0
 """A connection that was not used for so long is asked whether it is alive before it is used."""
+LONGEST_PAUSE: Final = 10
+"""Pauses double up to so many times the first one."""
+
+
+def pause_ms(first_ms: int, failures: int) -> int:
+    """How long to wait after so many failures (from 1): doubling, with a fifth more or less by chance.
+
+    Tasks that lost the same database at the same moment do not all come back at the same moment.
+    """
+    factor = min(1 << min(failures - 1, 16), LONGEST_PAUSE)
+    return round(first_ms * factor * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
 
 
 class Connection:
@@ -33,7 +47,7 @@ class Connection:
         self.dialect = dialect
         self.settings = settings
         self._attempts = max(attempts, 1)
-        self._backoff_seconds = backoff_ms / 1000
+        self._backoff_ms = backoff_ms
         self._stopping = stopping or threading.Event()
         self._clock = clock
         self._connection: Any = None
@@ -43,36 +57,43 @@ class Connection:
 
     def get(self) -> Any:
         """A live DB-API connection; ConnectError when there is none after all attempts."""
-        now = self._clock.monotonic()
-        if (
-            self._connection is not None
-            and now - self._used > IDLE_SECONDS
-            and not self.dialect.alive(self._connection)
-        ):
-            self.drop()
-        if self._connection is None:
-            self._connection = self._open()
-            self.on_connect()
-        self._used = now
-        return self._connection
-
-    def _open(self) -> Any:
         for attempt in range(1, self._attempts + 1):
             try:
-                return self.dialect.connect(self.settings)
+                return self.try_get()
             except Refused as exc:
                 last = exc
-                log.warning(
-                    "database %s cannot be reached (attempt %d of %d): %s",
-                    *(self.settings.url.masked, attempt, self._attempts, exc),
-                )
-            if attempt < self._attempts and self._clock.wait(self._stopping, self._backoff_seconds):
+                log.warning("%s (attempt %d of %d)", exc, attempt, self._attempts)
+            pause = pause_ms(self._backoff_ms, attempt) / 1000
+            if attempt < self._attempts and self._clock.wait(self._stopping, pause):
                 break
-        raise ConnectError(f"Could not connect to database {self.settings.url.masked}: {last}") from last
+        raise ConnectError(str(last)) from last
+
+    def try_get(self) -> Any:
+        """A live DB-API connection, opened with one attempt; Unreachable, of kind AWAY, when that fails."""
+        if self._connection is not None and self._clock.monotonic() - self._used > IDLE_SECONDS:
+            with self.dialect.refusing():
+                alive = self.dialect.alive(self._connection)
+            if not alive:
+                self.drop()
+        if self._connection is None:
+            try:
+                self._connection = self.dialect.connect(self.settings)
+            except Refused as exc:
+                raise Unreachable(
+                    f"Could not connect to database {self.settings.url.masked}: {exc}",
+                    Refusal.AWAY,
+                    state=exc.state,
+                    code=exc.code,
+                ) from exc
+            self.on_connect()
+        self._used = self._clock.monotonic()
+        return self._connection
 
     def commit(self) -> None:
+        """Commit the open transaction; Refused when that fails."""
         with self.dialect.refusing():
             self._connection.commit()
+        self._used = self._clock.monotonic()
 
     def rollback(self) -> None:
         """Undo the open transaction; a connection that cannot is dropped."""
@@ -94,7 +115,3 @@ class Connection:
                 connection.close()
         except Refused as exc:
             log.debug("closing a lost connection: %s", exc)
-
-    def lost(self, error: Refused) -> bool:
-        """Whether an error means that the connection is of no more use."""
-        return error.kind is Refusal.AWAY

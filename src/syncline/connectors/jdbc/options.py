@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from syncline.connectors.jdbc.dialect import Dialect, Refused, Settings
+from syncline.connectors.jdbc.dialect import Dialect
 from syncline.connectors.jdbc.dialects import dialect_of
 from syncline.connectors.jdbc.moments import zone_of
+from syncline.connectors.jdbc.refusal import Refused
+from syncline.connectors.jdbc.settings import Settings
 from syncline.connectors.jdbc.url import parse_url
 from syncline.errors import ConfigError
 from syncline.options.checks import refuse
@@ -22,7 +24,7 @@ DIALECT_NAMES: Final = (
     *("OracleDatabaseDialect", "SqlServerDatabaseDialect", "PostgreSqlDatabaseDialect", "SqliteDatabaseDialect"),
     *("DerbyDatabaseDialect", "SapHanaDatabaseDialect", "VerticaDatabaseDialect"),
 )
-"""What Confluent's connector knows and recommends; three of them are available here."""
+"""What Confluent's connector knows and recommends. Those without one here are served by the generic dialect."""
 
 
 def settings_of(config: Mapping[str, str | None], *, isolation: str | None = None) -> Settings:

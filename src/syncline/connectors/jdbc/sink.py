@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from syncline.api import ConnectorContext, PluginKind, SinkConnector, SinkContext, SinkTask, plugin
-from syncline.connectors.jdbc.connection import Connection
-from syncline.connectors.jdbc.dialect import Refusal, Refused
+from syncline.connectors.jdbc.connection import Connection, pause_ms
 from syncline.connectors.jdbc.options import dialect_for, settings_of
-from syncline.connectors.jdbc.sink_config import SinkConfig, check_rules
+from syncline.connectors.jdbc.refusal import Refusal, Refused, Unreachable
+from syncline.connectors.jdbc.sink_config import SinkConfig, check_rules, problems, warn_of_surprises
 from syncline.connectors.jdbc.writer import Writer
 from syncline.data import SinkRecord
 from syncline.errors import ConfigError, ConnectError, RetriableError, SqlError
@@ -22,6 +21,8 @@ log = logging.getLogger(__name__)
 
 VERSION: Final = "10.10.0"
 
+Place = tuple[str, int, int]
+
 
 @plugin(PluginKind.SINK, "io.confluent.connect.jdbc.JdbcSinkConnector", version=VERSION, settings=SinkConfig)
 class JdbcSinkConnector(SinkConnector):
@@ -31,8 +32,9 @@ class JdbcSinkConnector(SinkConnector):
 
     def start(self, config: Mapping[str, str], context: ConnectorContext) -> None:
         settings = load(SinkConfig, config)
-        if settings.deletes and settings.pk_mode.lower() != "record_key":
-            raise ConfigError({"pk.mode": ["Primary key mode must be 'record_key' when delete support is enabled"]})
+        if problems(settings):
+            raise ConfigError(problems(settings))
+        warn_of_surprises(settings)
         self._config = dict(config)
 
     def task_configs(self, max_tasks: int) -> list[dict[str, str]]:
@@ -48,83 +50,107 @@ class JdbcSinkConnector(SinkConnector):
 class JdbcSinkTask(SinkTask):
     """Writes each list it is given in one transaction; offsets are committed by the worker afterwards."""
 
+    _connection: Connection | None = None
+
     def start(self, config: Mapping[str, str], context: SinkContext) -> None:
         self._config = load(SinkConfig, config)
+        if problems(self._config):
+            raise ConfigError(problems(self._config))
         self._context = context
         try:
             settings = settings_of(config)
         except ValueError as exc:
             raise ConfigError({"connection.url": [str(exc)]}) from exc
-        self._stopping = threading.Event()
-        self._connection = Connection(
-            dialect_for(config, settings),
-            settings,
-            attempts=self._config.attempts,
-            backoff_ms=self._config.backoff_ms,
-            stopping=self._stopping,
-        )
+        # One attempt at a time: between two the worker waits, which serves the group and can be told to stop.
+        self._connection = Connection(dialect_for(config, settings), settings, attempts=1, backoff_ms=0)
         self._writer = Writer(self._config, self._connection, config.get("name", ""))
-        self._retries_left = self._config.max_retries
+        self._failures = 0
+        self._reported: set[Place] = set()
 
     def put(self, records: list[SinkRecord]) -> None:
         if not records:
             return
-        aside: list[tuple[SinkRecord, Exception]] = []
+        assert self._connection is not None
         try:
-            self._writer.write(records, lambda record, error: self._collect(aside, record, error))
+            try:
+                self._write(records)
+            except Refused as exc:
+                if exc.kind is not Refusal.SCHEMA or not self._writer.remembers:
+                    raise
+                # Somebody may have altered the table since it was looked at.
+                log.info("looking at the tables again: %s", self._shown(exc))
+                self._connection.rollback()
+                self._connection.drop()
+                self._write(records)
         except Refused as exc:
-            self._give_up_for_now(exc)
+            self._connection.rollback()
+            if exc.kind is not Refusal.BUSY:
+                self._connection.drop()
+            raise self._verdict(exc) from self._shown(exc)
         except BaseException:
             self._connection.rollback()
             raise
-        self._retries_left = self._config.max_retries
-        reporter = self._context.errant_record_reporter
-        # Reported after the commit: had it failed, the whole list would come again and be reported twice.
-        for record, error in aside:
-            assert reporter is not None
-            reporter.report(record, error)
+        self._failures = 0
+        self._reported.clear()
 
-    def _collect(self, aside: list[tuple[SinkRecord, Exception]], record: SinkRecord, error: Exception) -> None:
+    def _write(self, records: Sequence[SinkRecord]) -> None:
+        """Write and commit the list, and report what could not be written just before the commit.
+
+        Were it reported after, a report that fails the task would leave rows that come again. The other way round,
+        a commit that fails has the list put again, which the reports made so far are remembered for.
+        """
+        assert self._connection is not None
+        aside: dict[Place, tuple[SinkRecord, Exception]] = {}
+
+        def set_aside(record: SinkRecord, error: Exception) -> None:
+            error = self._shown(error)
+            if self._context.errant_record_reporter is None:
+                raise _at(record, error) from (error if isinstance(error, SqlError) else error.__cause__)
+            aside[_place(record)] = (record, error)
+
+        written = self._writer.write(records, set_aside)
+        reporter = self._context.errant_record_reporter
+        for place, (record, error) in sorted(aside.items()):
+            if place not in self._reported and reporter is not None:
+                reporter.report(record, error)
+                self._reported.add(place)
+        if written:
+            self._connection.commit()
+
+    def _verdict(self, error: Refused) -> ConnectError:
+        """What a refusal of the whole list means: try again a limited number of times, or fail."""
         shown = self._shown(error)
-        if self._context.errant_record_reporter is None:
-            place = f"topic '{record.kafka_topic}', partition {record.kafka_partition}, offset {record.offset}"
-            raise (
-                type(error)(f"{error} (record at {place})")
-                if _plain(error)
-                else ConnectError(f"record at {place} cannot be written: {shown}")
-            ) from shown
-        aside.append((record, shown))
+        if error.kind in (Refusal.DATA, Refusal.SCHEMA):
+            return ConnectError(f"the database does not take the records, and trying again would not help: {shown}")
+        self._failures += 1
+        unreachable = isinstance(error, Unreachable)
+        left = self._config.max_retries - self._failures + (self._config.attempts if unreachable else 0)
+        if left < 0:
+            return ConnectError(f"the database did not take the records after {self._failures} tries: {shown}")
+        first_ms = self._config.backoff_ms if unreachable else self._config.retry_ms
+        self._context.timeout(pause_ms(first_ms, self._failures))
+        return RetriableError(f"{shown} (tries left: {left + 1})")
 
     def _shown(self, error: Exception) -> Exception:
-        """A database's error as dead letters and traces show it: always java.sql.SQLException, perhaps trimmed."""
-        if not isinstance(error, Refused):
+        """A database's error as traces and dead letters show it, without its text if that is asked for."""
+        if not isinstance(error, Refused) or not self._config.trim_log:
             return error
-        text = str(error)
-        if self._config.trim_log:
-            text = f"<redacted> (SQLState: {error.state}, errorCode: {error.code})"
-        return SqlError(text, state=error.state, code=error.code)
-
-    def _give_up_for_now(self, error: Refused) -> None:
-        """Roll back; have the records again if that may help, fail otherwise."""
-        self._connection.rollback()
-        self._writer.forget()
-        if error.kind is Refusal.AWAY:
-            self._connection.drop()
-        shown = self._shown(error)
-        if error.kind in (Refusal.AWAY, Refusal.BUSY) and self._retries_left > 0:
-            self._retries_left -= 1
-            self._context.timeout(self._config.retry_ms)
-            raise RetriableError(f"{shown}; {self._retries_left} more tries") from shown
-        if error.kind is Refusal.SCHEMA and self._context.errant_record_reporter is not None:
-            log.error("the database refuses the statement itself; no record is set aside for that: %s", shown)
-        raise ConnectError(f"the database does not take the records: {shown}") from shown
+        text = f"<redacted> (SQLState: {error.state}, errorCode: {error.code})"
+        return Refused(text, error.kind, state=error.state, code=error.code)
 
     def stop(self) -> None:
-        if hasattr(self, "_connection"):
-            self._stopping.set()
+        if self._connection is not None:
             self._connection.drop()
 
 
-def _plain(error: Exception) -> bool:
-    """Errors of ours that take one text."""
-    return isinstance(error, ConnectError) and not isinstance(error, SqlError)
+def _place(record: SinkRecord) -> Place:
+    return record.kafka_topic, record.kafka_partition, record.offset
+
+
+def _at(record: SinkRecord, error: Exception) -> ConnectError:
+    """The error that fails the task, with the record's coordinates."""
+    topic, partition, offset = _place(record)
+    text = f"{error} (topic '{topic}', partition {partition}, offset {offset})"
+    # A driver's error stays what it is, as the cause; our own are raised with the place in their text.
+    kind = ConnectError if isinstance(error, SqlError) or not isinstance(error, ConnectError) else type(error)
+    return kind(text)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from syncline.connectors.jdbc.options import DIALECT_NAMES, check_connection, one_case, time_zone
+from syncline.connectors.jdbc.moments import zone_of
+from syncline.connectors.jdbc.options import (
+    DIALECT_NAMES,
+    check_connection,
+    dialect_for,
+    one_case,
+    settings_of,
+    time_zone,
+)
+from syncline.errors import ConfigError
 from syncline.options import Importance, Kind, Password, Width, at_least, non_empty, one_of, option
 from syncline.options.checks import refuse
 from syncline.options.load import CheckedValue
+
+log = logging.getLogger(__name__)
 
 _CONNECTION: Final = "Connection"
 _WRITES: Final = "Writes"
@@ -18,6 +30,9 @@ _DDL: Final = "DDL Support"
 _DML: Final = "DML Support"
 _RETRIES: Final = "Retries"
 _KINDS: Final = ("TABLE", "PARTITIONED TABLE", "VIEW")
+UPDATE_WITHOUT_KEY: Final = (
+    "insert.mode=update with pk.mode=none would overwrite every row of the table; choose a pk.mode"
+)
 HIGH, MEDIUM, LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
 
 
@@ -356,6 +371,14 @@ class SinkConfig:
         importance=LOW,
         group="",
     )
+    version_field: str = option(
+        "upsert.version.field",
+        "Field of the value that grows with each change; with upsert and update, a row is then only overwritten by a "
+        "record whose value here is not lower. Known to Syncline only.",
+        default="",
+        importance=LOW,
+        internal=True,
+    )
 
 
 def check_rules(config: Mapping[str, str | None], answers: dict[str, CheckedValue]) -> None:
@@ -365,7 +388,43 @@ def check_rules(config: Mapping[str, str | None], answers: dict[str, CheckedValu
         for name in ("pk.mode", "delete.enabled"):
             answers[name].errors.append("Deletes are only supported for pk.mode record_key")
     if str(answers["insert.mode"].value or "").lower() == "update" and mode == "none":
-        answers["insert.mode"].errors.append(
-            "insert.mode=update with pk.mode=none would overwrite every row of the table; choose a pk.mode"
-        )
+        answers["insert.mode"].errors.append(UPDATE_WITHOUT_KEY)
+    _check_table_name(config, answers)
     check_connection(config, answers)
+
+
+def _check_table_name(config: Mapping[str, str | None], answers: dict[str, CheckedValue]) -> None:
+    answer = answers["table.name.format"]
+    if answer.errors or not str(answer.value or "").strip():
+        return
+    try:
+        dialect = dialect_for(config, settings_of(config))
+    except (ValueError, ConfigError):
+        return  # said by check_connection
+    try:
+        dialect.parse_table(str(answer.value).replace("${topic}", "topic"))
+    except ConfigError as exc:
+        answer.errors.append(str(refuse("table.name.format", answer.value, str(exc))))
+
+
+def problems(config: SinkConfig) -> dict[str, list[str]]:
+    """What forbids to start, by option: the rules that would damage data."""
+    mode = config.pk_mode.lower()
+    found: dict[str, list[str]] = {}
+    if config.deletes and mode != "record_key":
+        found["pk.mode"] = ["Primary key mode must be 'record_key' when delete support is enabled"]
+    if config.insert_mode.lower() == "update" and mode == "none":
+        found["insert.mode"] = [UPDATE_WITHOUT_KEY]
+    return found
+
+
+def warn_of_surprises(config: SinkConfig) -> None:
+    """Log what is allowed but probably not meant."""
+    zone = zone_of(config.timezone)
+    if config.date_timezone == "DB_TIMEZONE" and zone.wall(0) < 0:
+        log.warning(
+            "db.timezone=%s is west of UTC, so each date is written as the day before; date.timezone=UTC keeps dates",
+            config.timezone,
+        )
+    if config.insert_mode.lower() == "insert" and config.version_field:
+        log.warning("upsert.version.field=%s has no effect with insert.mode=insert", config.version_field)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -19,26 +18,24 @@ class TableId:
     catalog: str | None = None
     """The database on MariaDB and MySQL."""
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that are given, the table last."""
+        return tuple(part for part in (self.catalog, self.schema, self.name) if part)
+
     def __str__(self) -> str:
-        return ".".join(part for part in (self.catalog, self.schema, self.name) if part)
+        return ".".join(self.parts)
 
 
 def split_name(text: str, quote: str) -> list[str]:
-    """The parts of a dotted name; a part in `quote`s may hold dots.
+    """The parts of a dotted name; a part in `quote`s may hold dots, and the quote itself doubled.
 
     Raises ConfigError when a quote is never closed or a part is empty.
     """
     parts: list[str] = []
     rest = text
     while True:
-        if rest.startswith(quote):
-            end = rest.find(quote, 1)
-            if end < 0:
-                raise ConfigError(f"table name {text!r}: a quote is never closed")
-            part, rest = rest[1:end], rest[end + 1 :]
-        else:
-            part, dot, after = rest.partition(".")
-            rest = dot + after
+        part, rest = _quoted(text, rest, quote) if rest.startswith(quote) else _plain(rest)
         if not part:
             raise ConfigError(f"table name {text!r} has an empty part")
         parts.append(part)
@@ -47,6 +44,22 @@ def split_name(text: str, quote: str) -> list[str]:
         if not rest.startswith("."):
             raise ConfigError(f"table name {text!r}: text after a closing quote")
         rest = rest[1:]
+
+
+def _plain(text: str) -> tuple[str, str]:
+    part, dot, rest = text.partition(".")
+    return part, dot + rest
+
+
+def _quoted(whole: str, text: str, quote: str) -> tuple[str, str]:
+    start = 1
+    while True:
+        end = text.find(quote, start)
+        if end < 0:
+            raise ConfigError(f"table name {whole!r}: a quote is never closed")
+        if not text.startswith(quote, end + 1):
+            return text[1:end].replace(quote * 2, quote), text[end + 1 :]
+        start = end + 2
 
 
 class Kind(StrEnum):
@@ -66,6 +79,8 @@ class Column:
     """In the database's own words, lower case."""
     nullable: bool
     primary: bool = False
+    instant: bool = False
+    """Holds a point in time, which is written as UTC, rather than what a clock showed in `db.timezone`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,10 @@ class Table:
     id: TableId
     kind: Kind
     columns: tuple[Column, ...]
+    transactional: bool = True
+    """Whether what was written can be taken back."""
+    other_unique: bool = False
+    """Whether an index besides the primary key keeps values unique."""
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +106,3 @@ class Table:
             return exact
         folded = name.lower()
         return next((column for column in self.columns if column.name.lower() == folded), None)
-
-    def missing(self, names: Iterable[str]) -> list[str]:
-        """The names that are no columns."""
-        return [name for name in names if self.column(name) is None]

@@ -1,336 +1,237 @@
-"""Writes records to tables: in runs of one table and schema, in chunks, in one transaction (spec/jdbc.md 2.2).
+"""Writes records to tables: one transaction for a list, as few statements as possible (spec/jdbc.md 2.2).
 
-A chunk that the database refuses for its values is split in two until the bad rows stand alone, so one bad row among
-n costs log2(n) statements, and only it is set aside.
+The list is written in one go first. Only when the database refuses a value is all of that taken back and done again
+carefully: every record in order, savepoints, and a chunk that is refused halved until the bad rows stand alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+from syncline.connectors.jdbc.batches import Step, compacted, in_order, told_apart
 from syncline.connectors.jdbc.binding import Binder
+from syncline.connectors.jdbc.bisect import write_around
 from syncline.connectors.jdbc.connection import Connection
-from syncline.connectors.jdbc.ddl import TableAlterOrCreateError, alter, check_alterable, create
-from syncline.connectors.jdbc.dialect import Bound, Dialect, Refusal, Refused
-from syncline.connectors.jdbc.dialects.postgresql import cast_of
-from syncline.connectors.jdbc.fields import FieldColumn, Fields, fields_of
+from syncline.connectors.jdbc.demands import Demands
+from syncline.connectors.jdbc.dialect import RowWriter
+from syncline.connectors.jdbc.plans import Plan, Planner
+from syncline.connectors.jdbc.refusal import Refusal, Refused
 from syncline.connectors.jdbc.sink_config import SinkConfig
-from syncline.connectors.jdbc.tables import Table, TableId
-from syncline.data import Schema, SinkRecord, Type
+from syncline.connectors.jdbc.structure import Structure
+from syncline.connectors.jdbc.tables import TableId
+from syncline.data import Schema, SinkRecord
 from syncline.errors import ConnectError, DataError
 
 log = logging.getLogger(__name__)
 
+MOST_PLANS: Final = 1_000
+"""Remembered per task; records whose schemas never repeat must not fill the memory."""
+
 SetAside = Callable[[SinkRecord, Exception], None]
 """Takes a record that cannot be written; raises to fail the task."""
 
+PlanKey = tuple[TableId, Schema | None, Schema | None]
+
 
 @dataclass(slots=True)
-class Plan:
-    """How records of one table, key schema and value schema are written."""
+class Run:
+    """Neighbouring records of one table with the same schemas; tombstones fit in with any value schema."""
 
     table: TableId
-    sql_name: str
-    fields: Fields
-    names: dict[str, str]
-    """From field to the column's own spelling."""
-    casts: dict[str, str]
+    key_schema: Schema | None
+    value_schema: Schema | None = None
+    records: list[SinkRecord] = field(default_factory=list)
+
+    @property
+    def key(self) -> PlanKey:
+        return self.table, self.key_schema, self.value_schema
 
 
 class Writer:
     """Writes for one task; used by one thread."""
 
     def __init__(self, config: SinkConfig, connection: Connection, name: str) -> None:
+        binder = Binder(config, connection.dialect)
         self._config = config
         self._connection = connection
-        self._name = name
-        self._dialect: Dialect = connection.dialect
-        self._binder = Binder(config, integers=self._dialect.moments_as_integers)
-        self._quoting = config.quoting.lower() != "never"
+        self._dialect = connection.dialect
+        self._demands = Demands(config, name)
+        self._structure = Structure(config, connection, binder)
+        self._planner = Planner(config, connection, self._structure, binder)
+        self._by_key = config.pk_mode.lower() == "record_key"
         self._mode = config.insert_mode.lower()
-        self._pk_mode = config.pk_mode.lower()
-        self._chunk = config.batch_size or 1
-        self._plans: dict[tuple[str, Schema | None, Schema | None], Plan] = {}
-        self._tables: dict[str, TableId] = {}
-        connection.on_connect = self._plans.clear
+        self._plans: dict[PlanKey, Plan] = {}
+        self._row_writer: RowWriter | None = None
+        self.remembers = False
+        """Whether a plan from an earlier list was used; the table may have changed since it was made."""
+        connection.on_connect = self.forget
 
-    # -- writing ------------------------------------------------------------------------------
+    def forget(self) -> None:
+        """What is known of tables belongs to an earlier connection, or is out of date."""
+        self._plans.clear()
+        self._row_writer = None
 
-    def write(self, records: Sequence[SinkRecord], set_aside: SetAside) -> None:
-        """Write all records in one transaction and commit it.
+    def write(self, records: Sequence[SinkRecord], set_aside: SetAside) -> bool:
+        """Write all records in one transaction, and leave the commit to the caller; False when nothing was written.
 
         Raises Refused for errors that may pass or concern the table, and what `set_aside` raises.
         """
-        good = self._valid(records, set_aside)
-        connection = self._connection.get()
-        cursor = connection.cursor()
-        try:
-            runs = [(plan, list(run)) for plan, run in groupby(good, key=lambda pair: pair[0])]
-            planned = self._planned(cursor, [(key, [r for _, r in run]) for key, run in runs], set_aside)
-            for plan, run in planned:
-                for chunk in _chunks(run, self._chunk):
-                    self._write_chunk(cursor, plan, chunk, set_aside)
-            self._connection.commit()
-        finally:
-            with self._dialect.refusing():
-                cursor.close()
+        runs = self._runs(records, set_aside)
+        if not runs:
+            return False
+        connection = self._connection.try_get()
+        with self._dialect.refusing():
+            if self._row_writer is None:
+                self._row_writer = self._dialect.rows(connection)
+            rows = self._row_writer
+            planned = self._planned(rows, runs, set_aside)
+            rows.begin()
+            if not all(plan.transactional for plan, _ in planned) or not self._in_one_go(planned):
+                self._carefully(rows, planned, set_aside)
+        return True
 
-    def forget(self) -> None:
-        """What is known of tables may be out of date."""
-        self._plans.clear()
+    # -- runs and plans -----------------------------------------------------------------------
 
-    def _valid(
-        self, records: Sequence[SinkRecord], set_aside: SetAside
-    ) -> list[tuple[tuple[str, Schema | None, Schema | None], SinkRecord]]:
-        """Records that can be written as such, each with the key of its plan."""
-        found = []
-        last: tuple[Any, Any, Any, bool] | None = None
-        key: tuple[str, Schema | None, Schema | None] = ("", None, None)
+    def _runs(self, records: Sequence[SinkRecord], set_aside: SetAside) -> list[Run]:
+        """The records that can be written as such, by table in order of first appearance."""
+        by_table: dict[TableId, list[Run]] = {}
+        topic: str | None = None
+        key_schema = value_schema = None
+        keyless = False
+        current: list[SinkRecord] = []
         for record in records:
-            shape = (record.topic, record.key_schema, record.value_schema, record.value is None or record.key is None)
-            # Identity of schemas makes "the same as the last one" cheap; only what may differ is looked at again.
-            if last is None or shape[3] or last != shape:
-                try:
-                    self._check(record)
-                except ConnectError as exc:
-                    set_aside(record, exc)
-                    continue
-                key = (record.topic, record.key_schema, record.value_schema if record.value is not None else None)
-                last = shape
-            found.append((key, record))
-        return found
+            # Nearly every record is like the one before; identity of schemas makes that cheap to see.
+            if (
+                record.value_schema is value_schema
+                and record.key_schema is key_schema
+                and record.topic == topic
+                and record.value is not None
+                and (record.key is None) is keyless
+            ):
+                current.append(record)
+                continue
+            try:
+                self._demands.check(record)
+                table = self._structure.table_id(record.topic)
+            except ConnectError as exc:
+                set_aside(record, exc)
+                continue
+            run = self._run_for(by_table.setdefault(table, []), table, record)
+            run.records.append(record)
+            if record.value is not None:
+                topic, keyless, current = record.topic, record.key is None, run.records
+                key_schema, value_schema = record.key_schema, record.value_schema
+            else:
+                topic = None
+        return [run for runs in by_table.values() for run in runs]
+
+    def _run_for(self, runs: list[Run], table: TableId, record: SinkRecord) -> Run:
+        """The last run if the record fits in, or a new one."""
+        key_schema = record.key_schema if self._by_key else None
+        value_schema = record.value_schema if record.value is not None else None
+        last = runs[-1] if runs else None
+        if (
+            last is None
+            or last.key_schema is not key_schema
+            or (None not in (last.value_schema, value_schema) and last.value_schema is not value_schema)
+        ):
+            last = Run(table, key_schema)
+            runs.append(last)
+        last.value_schema = last.value_schema or value_schema
+        return last
 
     def _planned(
-        self,
-        cursor: Any,
-        runs: Sequence[tuple[tuple[str, Schema | None, Schema | None], list[SinkRecord]]],
-        set_aside: SetAside,
+        self, rows: RowWriter, runs: Sequence[Run], set_aside: SetAside
     ) -> list[tuple[Plan, list[SinkRecord]]]:
-        """A plan for each run. All DDL happens here, before the first row: MariaDB commits with each of it."""
-        planned: list[tuple[Plan, list[SinkRecord]]] = []
-        for key, run in runs:
-            plan = self._plans.get(key)
-            if plan is None:
+        """A plan for each run. All DDL happens here, before the first row: it commits, on MariaDB by itself."""
+        self.remembers = False
+        planned = []
+        for run in runs:
+            plan = self._plans.get(run.key)
+            if plan is not None:
+                self.remembers = True
+            else:
                 try:
-                    plan = self._plans[key] = self._plan(cursor, run[0], *key)
-                except (ConnectError, DataError) as exc:
-                    if isinstance(exc, Refused):
-                        raise
-                    for record in run:
+                    plan = self._planner.plan(rows, *run.key)
+                except Refused:
+                    raise
+                except ConnectError as exc:
+                    for record in run.records:
                         set_aside(record, exc)
                     continue
-            planned.append((plan, run))
+                if len(self._plans) >= MOST_PLANS:
+                    self._plans.clear()
+                self._plans[run.key] = plan
+            planned.append((plan, run.records))
         return planned
 
-    def _write_chunk(self, cursor: Any, plan: Plan, chunk: list[SinkRecord], set_aside: SetAside) -> None:
-        """Write one chunk; halve it when its values are refused."""
+    # -- rows ---------------------------------------------------------------------------------
+
+    def _in_one_go(self, planned: Sequence[tuple[Plan, list[SinkRecord]]]) -> bool:
+        """Write everything; False when a value was refused, with nothing left behind."""
         try:
-            with self._dialect.refusing():
-                self._dialect.savepoint(cursor)
-                self._execute(cursor, plan, chunk)
+            for plan, records in planned:
+                for step in self._steps(plan, records):
+                    for chunk in self._chunks(step.records):
+                        plan.run(chunk, deletes=step.deletes)
+        except Exception as exc:
+            refused = exc if isinstance(exc, DataError | Refused) else self._dialect.refusal(exc)
+            if isinstance(refused, DataError) or (refused is not None and refused.kind is Refusal.DATA):
+                log.debug("a value was refused, the records are written again with more care: %s", refused)
+                self._connection.rollback()
+                return False
+            raise
+        return True
+
+    def _steps(self, plan: Plan, records: Sequence[SinkRecord]) -> list[Step]:
+        """The fewest operations that have the same outcome."""
+        ids = plan.ids(records) if self._mode != "insert" else None
+        if ids is None:
+            return in_order(records, None)
+        exact = not plan.holds_text or self._dialect.capabilities.exact_text_keys or told_apart(ids)
+        if not exact and self._config.deletes and any(record.value is None for record in records):
+            return in_order(records, ids)
+        return compacted(records, ids, sort=exact, updates=self._mode == "update", versions=plan.versions(records))
+
+    def _chunks(self, records: Sequence[SinkRecord]) -> Iterator[Sequence[SinkRecord]]:
+        size = self._config.batch_size or 1
+        if len(records) <= size:
+            yield records
             return
-        except Refused as exc:
-            if exc.kind is not Refusal.DATA:
-                raise
-            error: Exception = exc
+        for start in range(0, len(records), size):
+            yield records[start : start + size]
+
+    def _carefully(
+        self, rows: RowWriter, planned: Sequence[tuple[Plan, list[SinkRecord]]], set_aside: SetAside
+    ) -> None:
+        """Write everything that can be written, in order, and set the rest aside."""
+        rows.begin()
+        for plan, records in planned:
+            # What cannot be taken back must not be tried twice, so it is written row by row.
+            size = None if plan.transactional else 1
+            for step in in_order(records, plan.ids(records) if self._mode != "insert" else None):
+                for chunk in self._chunks(step.records):
+                    for part in _split(chunk, size):
+                        self._around_bad_rows(rows, plan, part, step.deletes, set_aside)
+
+    def _around_bad_rows(
+        self, rows: RowWriter, plan: Plan, chunk: Sequence[SinkRecord], deletes: bool, set_aside: SetAside
+    ) -> None:
+        def write(some: Sequence[SinkRecord]) -> None:
             with self._dialect.refusing():
-                self._dialect.undo(cursor)
-        except DataError as exc:
-            error = exc
-            with self._dialect.refusing():
-                self._dialect.undo(cursor)
-        if len(chunk) == 1:
-            set_aside(chunk[0], error)
-            return
-        middle = len(chunk) // 2
-        self._write_chunk(cursor, plan, chunk[:middle], set_aside)
-        self._write_chunk(cursor, plan, chunk[middle:], set_aside)
+                rows.savepoint()
+                plan.run(some, deletes=deletes)
+                rows.release()
 
-    def _execute(self, cursor: Any, plan: Plan, chunk: list[SinkRecord]) -> None:
-        fields = plan.fields
-        tombstones = chunk[0].value is None
-        if self._mode == "upsert" or tombstones:
-            chunk = self._compact(plan, chunk)
-        keys = [self._bound(plan, column, chunk) for column in fields.keys]
-        if tombstones and self._config.deletes:
-            self._dialect.delete(cursor, plan.sql_name, keys, quoting=self._quoting)
-            return
-        others = [self._bound(plan, column, chunk) for column in fields.others]
-        if self._mode == "insert":
-            self._dialect.insert(cursor, plan.sql_name, [*keys, *others])
-        elif self._mode == "upsert":
-            self._dialect.upsert(cursor, plan.sql_name, keys, others, quoting=self._quoting)
-        elif others:
-            self._dialect.update(cursor, plan.sql_name, keys, others, quoting=self._quoting)
-
-    def _bound(self, plan: Plan, column: FieldColumn, chunk: list[SinkRecord]) -> Bound:
-        name = plan.names[column.name]
-        return self._binder.bind(column, name, column.values(chunk), plan.casts.get(column.name, ""))
-
-    def _compact(self, plan: Plan, chunk: list[SinkRecord]) -> list[SinkRecord]:
-        """The last record of each key, which is all that remains of the earlier ones."""
-        keys = plan.fields.keys
-        if not keys:
-            raise ConnectError(
-                f"Write to table '{plan.table}' in UPSERT mode requires key field names to be known, check the primary "
-                "key configuration"
-            )
-        columns = [column.values(chunk) for column in keys]
-        ids = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-        try:
-            last = dict(zip(ids, chunk, strict=True))
-        except TypeError:  # a key that is a list cannot be compared; every row is written in order
-            return chunk
-        return chunk if len(last) == len(chunk) else list(last.values())
-
-    # -- records ------------------------------------------------------------------------------
-
-    def _check(self, record: SinkRecord) -> None:
-        """ConnectError, in Confluent's words, when a record lacks what the configuration needs."""
-        config = self._config
-        prefix = (
-            f"Sink connector '{self._name}' is configured with 'delete.enabled={str(config.deletes).lower()}' and "
-            f"'pk.mode={self._pk_mode}' and therefore requires records with a non-null"
-        )
-        place = (
-            f"(topic='{record.kafka_topic}',partition={record.kafka_partition},offset={record.offset},"
-            f"timestamp={record.timestamp})"
-        )
-        if self._pk_mode == "record_key" or config.deletes:
-            schema = record.key_schema
-            if record.key is None or schema is None or schema.type in (Type.ARRAY, Type.MAP):
-                raise ConnectError(
-                    f"{prefix} key and non-null Struct or primitive key schema, but found record at {place} with a "
-                    f"{_kind(record.key)} key and {_schema_kind(schema)} key schema."
-                )
-        if self._pk_mode in ("none", "record_value") or not config.deletes:
-            schema = record.value_schema
-            if record.value is None or schema is None or schema.type not in (Type.STRUCT, Type.STRING):
-                raise ConnectError(
-                    f"{prefix} Struct or String value and non-null Struct or String schema, but found record at "
-                    f"{place} with a {_kind(record.value)} value and {_schema_kind(schema)} value schema."
-                )
-            if schema.type is Type.STRING and (config.whitelist or config.timestamp_fields):
-                raise ConnectError(
-                    f"Sink connector '{self._name}' is configured with field-level options that are not applicable to "
-                    f"String values: fields.whitelist, timestamp.fields.list; found record at {place}"
-                )
-
-    # -- tables -------------------------------------------------------------------------------
-
-    def _table_id(self, topic: str) -> TableId:
-        known = self._tables.get(topic)
-        if known is None:
-            name = self._config.table_format.replace("${topic}", topic).strip()
-            if not name:
-                raise ConnectError(
-                    f"Destination table name for topic '{topic}' is empty using the format string "
-                    f"'{self._config.table_format}'"
-                )
-            known = self._tables[topic] = self._dialect.parse_table(name)
-        return known
-
-    def _plan(
-        self, cursor: Any, record: SinkRecord, topic: str, key_schema: Schema | None, value_schema: Schema | None
-    ) -> Plan:
-        table = self._table_id(topic)
-        fields = fields_of(self._config, str(table), key_schema, value_schema)
-        if self._mode == "upsert" and not fields.keys:
-            raise ConnectError(
-                f"Write to table '{table}' in UPSERT mode requires key field names to be known, check the primary key "
-                "configuration"
-            )
-        with self._dialect.refusing():
-            definition = self._prepare(cursor, table, fields)
-        names, casts = {}, {}
-        for column in fields.all:
-            known = definition.column(column.name)
-            names[column.name] = known.name if known is not None and self._quoting else column.name
-            if known is not None and cast_of(known.type):
-                casts[column.name] = cast_of(known.type)
-        self._refuse_twins(fields, names, table)
-        return Plan(table, self._dialect.qualified(table, quoting=self._quoting), fields, names, casts)
-
-    @staticmethod
-    def _refuse_twins(fields: Fields, names: dict[str, str], table: TableId) -> None:
-        seen: dict[str, str] = {}
-        for column in fields.all:
-            twin = seen.setdefault(names[column.name], column.name)
-            if twin != column.name:
-                raise ConnectError(
-                    f"fields {twin!r} and {column.name!r} both mean column {names[column.name]!r} of table {table}"
-                )
-
-    def _prepare(self, cursor: Any, table: TableId, fields: Fields) -> Table:
-        """The table as it is once it has every column the fields need."""
-        definition = self._dialect.table(cursor, table)
-        if definition is None:
-            definition = self._create(cursor, table, fields)
-        kinds = {kind.upper() for kind in self._config.table_types}
-        if definition.kind.value not in kinds:
-            raise TableAlterOrCreateError(
-                f"Table {table} is a {definition.kind.value}, which table.types={','.join(sorted(kinds))} does not "
-                "include"
-            )
-        for attempt in range(self._config.max_retries + 1):
-            missing = [c for c in self._in_order(fields) if definition.column(c.name) is None]
-            if not missing:
-                break
-            check_alterable(definition, missing, evolve=self._config.auto_evolve)
-            self._alter(cursor, table, missing, last=attempt == self._config.max_retries)
-            definition = self._dialect.table(cursor, table) or definition
-        return definition
-
-    @staticmethod
-    def _in_order(fields: Fields) -> list[FieldColumn]:
-        return [fields.column(name) for name in fields.ddl_order]
-
-    def _create(self, cursor: Any, table: TableId, fields: Fields) -> Table:
-        if not self._config.auto_create:
-            raise TableAlterOrCreateError(f"Table {table} is missing and auto-creation is disabled")
-        sql = create(self._dialect, self._binder, table, fields, quoting=self._quoting)
-        log.info("creating table %s", table)
-        try:
-            with self._dialect.refusing():
-                cursor.execute(sql)
-            self._connection.commit()
-        except Refused:
-            # Another task may have been faster; then the table is there now.
-            self._connection.rollback()
-            if self._dialect.table(cursor, table) is None:
-                raise
-        found = self._dialect.table(cursor, table)
-        if found is None:
-            raise TableAlterOrCreateError(f"Table {table} was created but is not there")
-        return found
-
-    def _alter(self, cursor: Any, table: TableId, missing: list[FieldColumn], *, last: bool) -> None:
-        names = ", ".join(column.name for column in missing)
-        log.info("adding column(s) %s to table %s", names, table)
-        try:
-            with self._dialect.refusing():
-                for sql in alter(self._dialect, self._binder, table, missing, quoting=self._quoting):
-                    cursor.execute(sql)
-            self._connection.commit()
-        except Refused as exc:
-            self._connection.rollback()
-            if last or exc.kind is not Refusal.SCHEMA:
-                raise TableAlterOrCreateError(
-                    f"Failed to amend TABLE '{table}' to add missing fields: {names}"
-                ) from exc
+        write_around(chunk, write, rows.undo, set_aside)
 
 
-def _chunks(records: list[SinkRecord], size: int) -> list[list[SinkRecord]]:
-    return [records] if len(records) <= size else [records[i : i + size] for i in range(0, len(records), size)]
-
-
-def _kind(value: Any) -> str:
-    return "null" if value is None else "Struct" if hasattr(value, "__struct_fields__") else type(value).__name__
-
-
-def _schema_kind(schema: Schema | None) -> str:
-    return "null" if schema is None else schema.type.value
+def _split(records: Sequence[SinkRecord], size: int | None) -> Iterator[Sequence[Any]]:
+    if size is None:
+        yield records
+    else:
+        for start in range(0, len(records), size):
+            yield records[start : start + size]
