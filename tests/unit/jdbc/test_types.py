@@ -58,6 +58,15 @@ def test_a_decimal_carries_its_precision() -> None:
     assert list(schema.parameters) == ["scale", "connect.decimal.precision"]
 
 
+def test_a_negative_scale_counts_in_hundreds() -> None:
+    schema, convert = settings().numeric(4, -2, optional=True)
+    assert schema.parameters["scale"] == "-2"
+    assert convert is not None
+    assert str(convert(Decimal("123500"))) == "1.235E+5"
+    with pytest.raises(ValueError, match="more than -2 digits"):
+        convert(Decimal("123456"))
+
+
 def test_a_numeric_without_precision_never_becomes_a_small_integer() -> None:
     padded = settings().numeric_of_any_scale(optional=True)
     assert dict(padded.schema.parameters) == {"scale": "127", "connect.decimal.precision": "0"}

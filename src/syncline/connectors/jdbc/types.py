@@ -88,7 +88,11 @@ class TypeSettings:
                 mapping is NumericMapping.BEST_FIT and scale > 0 and precision <= 18
             ):
                 return Target(primitive(Type.FLOAT64, optional=optional), float)
-        return decimal(precision, scale, optional=optional)
+        schema, convert = decimal(precision, scale, optional=optional)
+        if scale < 0:
+            # Databases bring such a number in full; Connect wants it in hundreds, thousands and so on.
+            return Target(schema, lambda value: rescale(value, scale))
+        return Target(schema, convert)
 
     def numeric_of_any_scale(self, *, optional: bool) -> Target:
         """Of a NUMERIC column without precision: a Decimal padded to the scale JDBC drivers report, 127.
