@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -41,6 +42,10 @@ def options(
 
 def main() -> int:
     """Run a command; an error ends in one sentence on standard error and a status that is not 0."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without UTF-8 shows question marks instead of ending the command.
+            stream.reconfigure(errors="replace")
     try:
         status = int(cli(standalone_mode=False, prog_name="syncline") or 0)
         sys.stdout.flush()

@@ -141,6 +141,8 @@ def _first_record(shop: Shop) -> dict[str, Any]:
         text=True,
         timeout=60,
         check=False,
+        # Ctrl-C is for the supervisor, which stops everything in order.
+        start_new_session=True,
     )
     if done.returncode or not done.stdout:
         raise DemoFailed(f"the topic cannot be read: {done.stderr.strip() or 'it is empty'}")

@@ -28,4 +28,4 @@ class BrokerUnavailable(Unavailable):
     """The broker did not confirm the record in time."""
 
     code = "BROKER_UNAVAILABLE"
-    public = "the broker did not confirm in time, so nothing was stored; try again later"
+    public = "the broker did not confirm in time; try again later"

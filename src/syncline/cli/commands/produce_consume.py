@@ -31,9 +31,10 @@ def produce(
     ] = None,
 ) -> None:
     """Write records: arguments, or the lines of standard input, byte for byte."""
+    address = reachable(bootstrap)
     from syncline.app import kafka_producer
 
-    producer = kafka_producer(reachable(bootstrap))
+    producer = kafka_producer(address)
     separator = None if key_separator is None else os.fsencode(key_separator)
     count = 0
     lines = (
@@ -64,9 +65,10 @@ def consume(
     as_json: JsonFlag = False,
 ) -> None:
     """Print records as they come, until Ctrl-C."""
+    address = reachable(bootstrap)
     from syncline.app import kafka_records
 
-    found = kafka_records(reachable(bootstrap), topic, from_beginning, timeout_ms)
+    found = kafka_records(address, topic, from_beginning, timeout_ms)
     for count, message in enumerate(found, start=1):
         print(_line(message, keys, as_json), flush=True)
         if max_messages is not None and count >= max_messages:

@@ -26,9 +26,10 @@ def list_topics(
     as_json: JsonFlag = False,
 ) -> None:
     """Names, partitions and replicas of all topics."""
+    address = reachable(bootstrap)
     from syncline.app import kafka_admin
 
-    found = [topic for topic in kafka_admin(reachable(bootstrap)).topics() if internal or not topic.internal]
+    found = [topic for topic in kafka_admin(address).topics() if internal or not topic.internal]
     if as_json:
         show_json(
             [{"name": t.name, "partitions": t.partitions, "replicationFactor": t.replication_factor} for t in found]
@@ -49,6 +50,7 @@ def create_topic(
     ] = None,
 ) -> None:
     """Create a topic."""
+    address = reachable(bootstrap)
     from syncline.app import kafka_admin
 
     settings = {}
@@ -57,7 +59,7 @@ def create_topic(
         if not equals:
             raise ConnectError(f"--config {entry!r} is not of the form name=value")
         settings[key] = value
-    kafka_admin(reachable(bootstrap)).create_topic(
+    kafka_admin(address).create_topic(
         name, partitions=partitions, replication_factor=replication_factor, configs=settings
     )
     print(f"topic {name} created")
@@ -70,13 +72,14 @@ def describe_topic(
     as_json: JsonFlag = False,
 ) -> None:
     """Partitions with their offsets, and settings that differ from the defaults."""
+    address = reachable(bootstrap)
     from syncline.app import kafka_admin, kafka_watermarks
 
-    admin = kafka_admin(reachable(bootstrap))
+    admin = kafka_admin(address)
     topic = admin.topic(name)
     if topic is None:
         raise ConnectError(f"topic {name} does not exist; `syncline topics list` shows those that do")
-    ends = kafka_watermarks(bootstrap, name, topic.partitions)
+    ends = kafka_watermarks(address, name, topic.partitions)
     configs = admin.topic_configs(name)
     if as_json:
         parts = [{"partition": number, "start": low, "end": high} for number, (low, high) in enumerate(ends)]
@@ -91,7 +94,8 @@ def describe_topic(
 @topics.command("delete")
 def delete_topic(name: Annotated[str, typer.Argument(help="Name of the topic.")], bootstrap: Bootstrap = LOCAL) -> None:
     """Delete a topic with all its records."""
+    address = reachable(bootstrap)
     from syncline.app import kafka_admin
 
-    kafka_admin(reachable(bootstrap)).delete_topic(name)
+    kafka_admin(address).delete_topic(name)
     print(f"topic {name} deleted")
