@@ -9,7 +9,7 @@ from typing import Any, Final
 from syncline.connectors.jdbc.bound import BindAs, Bound, bind_kind
 from syncline.connectors.jdbc.dialect import KEY_LENGTH, Dialect
 from syncline.connectors.jdbc.fields import FieldColumn, Part
-from syncline.connectors.jdbc.moments import DAY, SECOND, Zone, date_of, legacy_day, sql_datetime, zone_of
+from syncline.connectors.jdbc.moments import DAY, SECOND, Zone, date_of, hybrid_day, legacy_day, sql_datetime, zone_of
 from syncline.connectors.jdbc.sink_config import SinkConfig
 from syncline.connectors.jdbc.tables import Column
 from syncline.data import DATE, TIME, Type
@@ -111,7 +111,9 @@ class Binder:
         if not self._integers:
             return self._texts(column, self._zone_of(target))
         if column.schema.name == DATE:
-            return lambda values: [None if day is None else day * DAY_MS for day in values]
+            # The JDBC driver stores the instant at which that day begins for java.util.Date and its hybrid calendar.
+            counted = legacy_day if not self._legacy else int
+            return lambda values: [None if day is None else counted(day) * DAY_MS for day in values]
         return None
 
     def _zone_of(self, target: Column) -> Zone:
@@ -162,11 +164,11 @@ class Binder:
         return second
 
     def _calendar(self, wall: int) -> int:
-        """A wall clock as the configured calendar counts its date."""
+        """A wall clock as the configured calendar reads its date."""
         if not self._legacy:
             return wall
         day, within = divmod(wall, DAY)
-        return legacy_day(day) * DAY + within
+        return hybrid_day(day) * DAY + within
 
     # -- timestamp.fields.list ----------------------------------------------------------------
 

@@ -217,10 +217,8 @@ class Dialect(ABC):
     def literal(self, schema: Schema, value: Any) -> str:
         """A default as a literal of this database; LookupError when it cannot be written."""
         kind = bind_kind(schema)
-        if kind in (BindAs.INTEGER, BindAs.FLOAT):
+        if kind in (BindAs.INTEGER, BindAs.FLOAT, BindAs.DECIMAL):
             return str(value)
-        if kind is BindAs.DECIMAL:
-            return format(value, "f")
         if kind is BindAs.BOOLEAN:
             return "1" if value else "0"
         if kind is BindAs.BYTES:

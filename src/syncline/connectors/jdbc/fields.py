@@ -14,7 +14,7 @@ from syncline.connectors.jdbc.sink_config import SinkConfig
 from syncline.data import Schema, SinkRecord, Type, primitive
 from syncline.errors import ConnectError
 
-COORDINATES: Final = ("__connect_topic", "__connect_partition", "__connect_offset")
+COORDINATES: Final[tuple[str, ...]] = ("__connect_topic", "__connect_partition", "__connect_offset")
 PRIMITIVE: Final = frozenset(Type) - {Type.ARRAY, Type.MAP, Type.STRUCT}
 
 
@@ -104,7 +104,7 @@ def fields_of(config: SinkConfig, table: str, key_schema: Schema | None, value_s
     others = _others(config, table, value_schema, {column.name for column in keys})
     if not keys and not others:
         raise ConnectError(f"No fields found using key and value schemas for table: {table}")
-    return Fields(keys, others, _ddl_order(keys, others, value_schema, mode))
+    return Fields(keys, others, _ddl_order(keys, others, value_schema))
 
 
 def _keys(
@@ -179,7 +179,7 @@ def _others(
                 f"Configured string.output.value.column.name '{name}' conflicts with a primary key column for table "
                 f"'{table}'"
             )
-        return (FieldColumn(name, value_schema, Part.VALUE),)
+        return (FieldColumn(name, value_schema.replace(optional=True, default=None), Part.VALUE),)
     if value_schema.type is not Type.STRUCT:
         raise ConnectError(f"Value schema must be of type Struct or String, but is of type: {value_schema.type}")
     allowed = set(config.whitelist)
@@ -191,11 +191,11 @@ def _others(
 
 
 def _ddl_order(
-    keys: tuple[FieldColumn, ...], others: tuple[FieldColumn, ...], value_schema: Schema | None, mode: str
+    keys: tuple[FieldColumn, ...], others: tuple[FieldColumn, ...], value_schema: Schema | None
 ) -> tuple[FieldColumn, ...]:
-    """Coordinates first, then fields in the value's order, then what is left of the key by name."""
+    """Coordinates under their own names first, then fields in the value's order, then the rest of the key by name."""
     by_name = {column.name: column for column in (*keys, *others)}
-    order = [column.name for column in keys] if mode == "kafka" else []
+    order = [name for name in COORDINATES if name in by_name]
     if value_schema is not None and value_schema.type is Type.STRUCT:
         order += [field.name for field in value_schema.fields if field.name in by_name and field.name not in order]
     else:

@@ -163,6 +163,18 @@ def legacy_day(day: int) -> int:
     return year * 365 + year // 4 + (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + of_month - 1 - 719_470
 
 
+def hybrid_day(day: int) -> int:
+    """The day whose proleptic date reads as `day` does in Java's hybrid calendar: the inverse of `legacy_day`."""
+    if day >= REFORM_DAY:
+        return day
+    era, of_era = divmod(day + 719_470, 1_461)
+    year = (of_era - of_era // 1_460) // 365
+    of_year = of_era - 365 * year
+    shifted = (5 * of_year + 2) // 153
+    month = shifted + (3 if shifted < 10 else -9)
+    return day_of(4 * era + year + (month <= 2), month, of_year - (153 * shifted + 2) // 5 + 1)
+
+
 def iso_datetime(wall: int, digits: int) -> str:
     """`yyyy-MM-dd'T'HH:mm:ss.S...` with `digits` fraction digits, 6 or 9.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,14 @@ from msgspec.structs import astuple
 from syncline.connectors.jdbc.binding import Bind, Binder
 from syncline.connectors.jdbc.connection import Connection
 from syncline.connectors.jdbc.dialect import Operation, RowWriter, Target, Write
-from syncline.connectors.jdbc.fields import Cells, FieldColumn, Fields, fields_of
+from syncline.connectors.jdbc.fields import PRIMITIVE, Cells, FieldColumn, Fields, fields_of
 from syncline.connectors.jdbc.sink_config import SinkConfig
 from syncline.connectors.jdbc.structure import Structure
 from syncline.connectors.jdbc.tables import Column, Table, TableId
 from syncline.data import Schema, SinkRecord, Type
 from syncline.errors import ConnectError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +32,8 @@ class Plan:
     """None where there is nothing to write: an update without any column besides the key."""
     delete: Write | None
     transactional: bool
-    hashable: bool
-    """Whether keys can be compared here."""
+    comparable: bool
+    """Whether records with the same key mean the same row, and can be found here."""
     holds_text: bool
     """Whether a text is part of the key."""
     version: FieldColumn | None
@@ -46,8 +49,8 @@ class Plan:
             self.write([*keys, *(bind(cells.of(column)) for column, bind in self.others)])
 
     def ids(self, records: Sequence[SinkRecord]) -> Sequence[Hashable] | None:
-        """Each record's key; None when the table has none, or keys cannot be compared."""
-        if not self.keys or not self.hashable:
+        """Each record's key; None where records with the same key have nothing to do with each other."""
+        if not self.comparable:
             return None
         cells = Cells(records)
         if len(self.keys) == 1:
@@ -100,10 +103,24 @@ class Planner:
                 write=rows.prepare(self._operation, target) if writes else None,
                 delete=rows.prepare(Operation.DELETE, target) if self._config.deletes else None,
                 transactional=found.transactional,
-                hashable=not any(column.schema.type in (Type.ARRAY, Type.MAP, Type.STRUCT) for column in fields.keys),
+                comparable=self._comparable(fields, target),
                 holds_text=any(column.schema.type is Type.STRING for column in fields.keys),
                 version=version,
             )
+
+    def _comparable(self, fields: Fields, target: Target) -> bool:
+        if self._operation is Operation.INSERT or not fields.keys:
+            return False
+        if any(column.schema.type not in PRIMITIVE for column in fields.keys):
+            return False
+        unique = target.table.unique
+        if self._operation is Operation.UPDATE or unique is None or any(u <= set(target.keys) for u in unique):
+            return True
+        log.warning(
+            "table %s has no unique index on %s, so every record makes a new row instead of replacing one",
+            *(target.table.id, ", ".join(target.keys)),
+        )
+        return False
 
     def _version(self, fields: Fields, table: TableId, value_schema: Schema | None) -> FieldColumn | None:
         name = self._config.version_field

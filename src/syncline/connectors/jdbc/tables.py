@@ -92,8 +92,9 @@ class Table:
     columns: tuple[Column, ...]
     transactional: bool = True
     """Whether what was written can be taken back."""
-    other_unique: bool = False
-    """Whether an index besides the primary key keeps values unique."""
+    unique: tuple[frozenset[str], ...] | None = None
+    """The columns that are unique together, of each such index, the primary key included; None where it does not matter
+    because an upsert says which index it means."""
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -188,7 +188,7 @@ class Writer:
 
     def _steps(self, plan: Plan, records: Sequence[SinkRecord]) -> list[Step]:
         """The fewest operations that have the same outcome."""
-        ids = plan.ids(records) if self._mode != "insert" else None
+        ids = plan.ids(records)
         if ids is None:
             return in_order(records, None)
         exact = not plan.holds_text or self._dialect.capabilities.exact_text_keys or told_apart(ids)
@@ -212,7 +212,7 @@ class Writer:
         for plan, records in planned:
             # What cannot be taken back must not be tried twice, so it is written row by row.
             size = None if plan.transactional else 1
-            for step in in_order(records, plan.ids(records) if self._mode != "insert" else None):
+            for step in in_order(records, plan.ids(records)):
                 for chunk in self._chunks(step.records):
                     for part in _split(chunk, size):
                         self._around_bad_rows(rows, plan, part, step.deletes, set_aside)

@@ -88,11 +88,13 @@ class MySqlRows(RowWriter):
             "WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION",
             values,
         )
-        unique = self._select(
-            "SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) "
-            "AND TABLE_NAME = %s AND NON_UNIQUE = 0 AND INDEX_NAME <> 'PRIMARY' LIMIT 1",
+        unique: dict[str, set[str]] = {}
+        for index, column in self._select(
+            "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS "
+            "WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s AND NON_UNIQUE = 0",
             values,
-        )
+        ):
+            unique.setdefault(index, set()).add(column)
         return Table(
             TableId(name, catalog=table.catalog),
             Kind.VIEW if "VIEW" in kind else Kind.TABLE,
@@ -102,7 +104,7 @@ class MySqlRows(RowWriter):
             ),
             # A view has no engine of its own; what is below it nearly always has transactions.
             transactional=transactions != "NO",
-            other_unique=bool(unique),
+            unique=tuple(map(frozenset, unique.values())),
         )
 
     def prepare(self, operation: Operation, target: Target) -> Write:
@@ -173,7 +175,8 @@ def _guarded(target: Target) -> bool:
     server refuse the row instead.
     """
     first = target.table.column(target.keys[0])
-    return target.table.other_unique and first is not None and not first.nullable
+    others = any(columns != set(target.keys) for columns in target.table.unique or ())
+    return others and first is not None and not first.nullable
 
 
 def _assignments(dialect: Dialect, target: Target) -> str:
