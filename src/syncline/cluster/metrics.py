@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from syncline.ids import ConnectorName, TaskId
-from syncline.worker.metrics import SinkMetrics, SourceMetrics
+from syncline.worker.metrics import ErrorMetrics, SinkMetrics, SourceMetrics
 from syncline.worker.states import State
-from syncline.worker.tolerance import ErrorMetrics
 
 
 class _Page:
@@ -66,18 +65,16 @@ def render(
 
 
 def _sink(page: _Page, metrics: SinkMetrics, labels: dict[str, str]) -> None:
-    page.add("sink_task_sink_record_read_total", metrics.read, **labels)
-    page.add("sink_task_sink_record_send_total", metrics.sent, **labels)
+    page.add("sink_task_sink_record_read_total", metrics.read.total, **labels)
+    page.add("sink_task_sink_record_send_total", metrics.put.total, **labels)
     page.add("sink_task_partition_count", metrics.partitions, **labels)
-    average = metrics.put_seconds / metrics.put_batches if metrics.put_batches else 0
-    page.add("sink_task_put_batch_avg_time_ms", average * 1000, **labels)
-    page.add("sink_task_put_batch_max_time_ms", metrics.put_max_seconds * 1000, **labels)
-    page.add("sink_task_offset_commit_completion_total", metrics.commits - metrics.failed_commits, **labels)
+    page.add("sink_task_put_batch_avg_time_ms", metrics.put_seconds.average * 1000, **labels)
+    page.add("sink_task_put_batch_max_time_ms", metrics.put_seconds.largest * 1000, **labels)
+    page.add("sink_task_offset_commit_completion_total", metrics.commits.succeeded, **labels)
 
 
 def _source(page: _Page, metrics: SourceMetrics, labels: dict[str, str]) -> None:
-    page.add("source_task_source_record_poll_total", metrics.polled_records, **labels)
-    page.add("source_task_source_record_write_total", metrics.written, **labels)
-    average = metrics.poll_seconds / metrics.poll_batches if metrics.poll_batches else 0
-    page.add("source_task_poll_batch_avg_time_ms", average * 1000, **labels)
-    page.add("source_task_poll_batch_max_time_ms", metrics.poll_max_seconds * 1000, **labels)
+    page.add("source_task_source_record_poll_total", metrics.polled.total, **labels)
+    page.add("source_task_source_record_write_total", metrics.written.total, **labels)
+    page.add("source_task_poll_batch_avg_time_ms", metrics.poll_seconds.average * 1000, **labels)
+    page.add("source_task_poll_batch_max_time_ms", metrics.poll_seconds.largest * 1000, **labels)

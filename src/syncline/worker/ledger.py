@@ -1,49 +1,65 @@
 """Which source offsets are safe to commit; pure.
 
-The producer keeps the order per partition and reports only failures, so a flush that returns in time says that
-everything before it is acknowledged. The ledger therefore counts in generations: what was sent before a flush began
-may be committed after it ended, what was sent meanwhile waits for the next.
+A record's offset may be committed once the record and all earlier ones of its source partition are in Kafka.
+The producer reports failures only, and failures end the task or are tolerated; so the moment when nothing is
+outstanding says that everything sent before is settled, without a report per record. Between two such moments
+offsets wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from syncline.stores.codec import canonical
+from syncline.stores.codec import Flat, canonical
 
-Flat = Mapping[str, Any]
+Offsets = Sequence[tuple[Flat, Flat | None]]
+
+_REMEMBERED: Final = 10_000
+"""Partition objects whose canonical form is kept."""
 
 
 class Ledger:
-    """Offsets of sent records, the latest per source partition."""
+    """The latest offset per source partition: sent, settled, committed. One thread only."""
 
     def __init__(self) -> None:
         self._sent: dict[bytes, tuple[Flat, Flat | None]] = {}
-        self._keys: dict[int, tuple[Flat, bytes]] = {}
+        self._settled: dict[bytes, tuple[Flat, Flat | None]] = {}
+        self._keys: dict[int, tuple[Mapping[str, Any], bytes]] = {}
 
     def sent(self, partition: Flat | None, offset: Flat | None) -> None:
-        """A record of this source partition was handed to the producer, or dropped by a transform."""
+        """The next record of this source partition went to the producer, or was dropped on the way."""
         if partition is None:
             return
-        # Tasks hand out the same partition object again and again; its key is computed once.
+        self._sent[self._key(partition)] = (partition, offset)
+
+    def settle(self) -> None:
+        """Nothing is outstanding: whatever was sent is in Kafka, or its loss is tolerated."""
+        self._settled |= self._sent
+        self._sent = {}
+
+    def committable(self) -> Offsets:
+        """Settled offsets that were not committed, the latest per partition."""
+        return list(self._settled.values())
+
+    def committed(self, offsets: Offsets) -> None:
+        """These offsets are stored; what settled since stays."""
+        for partition, offset in offsets:
+            key = canonical(partition)
+            if self._settled.get(key) == (partition, offset):
+                del self._settled[key]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether offsets wait for their records to be acknowledged."""
+        return bool(self._sent)
+
+    def _key(self, partition: Flat) -> bytes:
+        # Tasks hand out the same partition object again and again. The object is kept beside its key, for an
+        # id alone may be given to another object once the first is gone.
         known = self._keys.get(id(partition))
         if known is None or known[0] is not partition:
-            if len(self._keys) > 10_000:
+            if len(self._keys) >= _REMEMBERED:
                 self._keys.clear()
-            known = self._keys[id(partition)] = (partition, canonical("", partition))
-        self._sent[known[1]] = (partition, offset)
-
-    def take(self) -> list[tuple[Flat, Flat | None]]:
-        """What was sent so far; call before the flush whose success makes it committable."""
-        taken, self._sent = list(self._sent.values()), {}
-        return taken
-
-    def give_back(self, taken: list[tuple[Flat, Flat | None]]) -> None:
-        """The flush did not end in time: what was taken waits for the next, unless overtaken since."""
-        newer = self._sent
-        self._sent = {canonical("", partition): (partition, offset) for partition, offset in taken}
-        self._sent.update(newer)
-
-    def __len__(self) -> int:
-        return len(self._sent)
+            known = self._keys[id(partition)] = (partition, canonical(partition))
+        return known[1]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -16,7 +18,9 @@ from syncline.errors import NotFound
 log = logging.getLogger(__name__)
 
 GROUP: Final = "syncline.plugins"
-_SUFFIXES: Final = {
+"""Entry points of this group name packages; their modules are searched for classes marked with `api.plugin`."""
+
+_KIND_WORDS: Final = {
     PluginKind.SINK: "Connector",
     PluginKind.SOURCE: "Connector",
     PluginKind.TRANSFORMATION: "Transformation",
@@ -24,37 +28,32 @@ _SUFFIXES: Final = {
     PluginKind.CONVERTER: "Converter",
     PluginKind.HEADER_CONVERTER: "HeaderConverter",
 }
-_ORDER: Final = list(PluginKind)
+_ORDER: Final = list(_KIND_WORDS)
+"""Of kinds in listings."""
 
 
 class Plugins:
-    """The plug-ins of this process."""
+    """The plug-ins of this process; immutable."""
 
     def __init__(self, found: Iterable[Plugin]) -> None:
         unique: dict[tuple[PluginKind, str], Plugin] = {}
         for plugin in found:
             unique.setdefault((plugin.kind, plugin.java_class), plugin)
         self.all = sorted(unique.values(), key=lambda plugin: (_ORDER.index(plugin.kind), plugin.java_class))
-        self._by_name: dict[tuple[PluginKind, str], Plugin | None] = {}
-        for plugin in self.all:
-            self._by_name[plugin.kind, plugin.java_class] = plugin
-        for plugin in self.all:
-            for alias in _aliases(plugin):
-                key = (plugin.kind, alias)
-                # An alias that two classes share names neither.
-                self._by_name[key] = plugin if key not in self._by_name else self._shared(key, plugin)
-
-    def _shared(self, key: tuple[PluginKind, str], plugin: Plugin) -> Plugin | None:
-        known = self._by_name[key]
-        return known if known is plugin or (known and known.java_class == key[1]) else None
+        """In the order Kafka lists them."""
+        self._by_name = unique | _aliased(self.all)
 
     @classmethod
-    def installed(cls) -> Plugins:
-        """Everything the entry points name; one that cannot be loaded is logged and left out."""
-        found: list[Plugin] = []
-        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-            found += _load(entry)
-        return cls(found)
+    def installed(cls, plugin_path: Sequence[str] = ()) -> Plugins:
+        """Everything the entry points name, also of what lies in the folders of `plugin_path`.
+
+        A module that cannot be imported is logged and left out: a stranger's mistake must not keep the worker
+        from starting.
+        """
+        folders = [folder for folder in plugin_path if _usable(folder)]
+        sys.path += [folder for folder in folders if folder not in sys.path]
+        entries = {entry.value: entry for dist in distributions() for entry in dist.entry_points.select(group=GROUP)}
+        return cls(plugin for _, entry in sorted(entries.items()) for plugin in _load(entry))
 
     def of(self, *kinds: PluginKind) -> list[Plugin]:
         """Plug-ins of these kinds, in listing order."""
@@ -69,7 +68,7 @@ class Plugins:
         return None
 
     def connector(self, name: str) -> Plugin:
-        """A source or sink; NotFound lists what there is, in words clients test for."""
+        """A source or sink; NotFound lists what there is, in the words that clients test for."""
         found = self.find(name, PluginKind.SOURCE, PluginKind.SINK)
         if found is None:
             there = ", ".join(
@@ -83,29 +82,52 @@ class Plugins:
         return found
 
 
-def _aliases(plugin: Plugin) -> list[str]:
-    simple = plugin.java_class.rpartition(".")[2].rpartition("$")[2]
-    suffix = _SUFFIXES[plugin.kind]
-    head, word, _ = simple.rpartition(suffix)
-    return [simple, head] if word and head else [simple]
+def _aliased(plugins: Iterable[Plugin]) -> dict[tuple[PluginKind, str], Plugin]:
+    """Plug-ins by kind and alias; an alias that two of one kind share names neither."""
+    owners: dict[tuple[PluginKind, str], list[Plugin]] = {}
+    for plugin in plugins:
+        for alias in aliases(plugin):
+            owners.setdefault((plugin.kind, alias), []).append(plugin)
+    return {key: sharing[0] for key, sharing in owners.items() if len(sharing) == 1}
 
 
-def _load(entry: EntryPoint) -> list[Plugin]:
-    try:
-        package = entry.load()
-        modules = list(_modules(package))
-    except Exception:
-        # A stranger's package may fail in any way; it must not keep the worker from starting.
-        log.exception("plug-in package %s (%s) cannot be loaded and is left out", entry.name, entry.value)
-        return []
-    return [plugin for module in modules for plugin in plugins_in(module)]
+def aliases(plugin: Plugin) -> list[str]:
+    """Short names: `FileStreamSinkConnector`, `FileStreamSink`; for nested classes `InsertField$Value`, `Value`."""
+    outer = plugin.java_class.rpartition(".")[2]
+    simple = outer.rpartition("$")[2]
+    head, word, _ = simple.rpartition(_KIND_WORDS[plugin.kind])
+    return list(dict.fromkeys([simple, outer, *([head] if word and head else [])]))
 
 
-def _modules(package: ModuleType) -> Iterable[ModuleType]:
-    yield package
-    for info in pkgutil.walk_packages(getattr(package, "__path__", []), f"{package.__name__}."):
+def _usable(folder: str) -> bool:
+    if Path(folder).is_dir():
+        return True
+    log.warning("plugin.path names %s, which is no folder", folder)
+    return False
+
+
+def _load(entry: EntryPoint) -> Iterator[Plugin]:
+    package = _imported(entry.module)
+    if package is None:
+        return
+    yield from plugins_in(package)
+    for info in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}.", onerror=_ignored):
         if not info.name.rpartition(".")[2].startswith("_"):
-            yield importlib.import_module(info.name)
+            module = _imported(info.name)
+            if module is not None:
+                yield from plugins_in(module)
+
+
+def _imported(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except Exception:  # a stranger's module may fail in any way
+        log.exception("plug-in module %s cannot be imported and is left out", name)
+        return None
+
+
+def _ignored(name: str) -> None:
+    """A package that cannot be imported was logged when its turn came."""
 
 
 def plugins_in(module: ModuleType) -> list[Plugin]:

@@ -1,457 +1,489 @@
-"""The loop of a sink task: read, convert, put, commit (spec/connect.md 5.5).
+"""The loop of a sink task: take, put, commit (spec/connect.md 5.5).
 
-Two threads serve one task. The reader polls Kafka and converts, up to a few batches ahead; the task's own thread puts
-them and commits, so that the next batch is decoded while the database works on this one. The task sees one thread
-only. Partitions that are taken away travel through the same queue as records: everything read before is put first.
+Two threads serve one task. The reader (`sink_reader`) polls Kafka and decodes, a little ahead; this loop puts and
+commits on the task's own thread, which is the only one the task ever sees. So the next records are decoded while the
+database works on these. What passes between the two is in `handoff`, what may be committed in `positions`.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from syncline.api import ErrantRecordReporter, SinkTask
 from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.data import SinkRecord
 from syncline.errors import ConnectError, RetriableError
 from syncline.ids import TaskId, TopicPartition
-from syncline.kafka.client import Consumer
-from syncline.kafka.ports import KafkaRecord as Message
-from syncline.kafka.ports import Rebalance
+from syncline.kafka.ports import Consumer, KafkaRecord
+from syncline.worker.decoding import Decoder
 from syncline.worker.dlq import DeadLetters
+from syncline.worker.handoff import Batch, Handoff
 from syncline.worker.metrics import SinkMetrics
-from syncline.worker.pipeline import SinkPipeline
-from syncline.worker.tolerance import Failure, Stage, Tolerance, Tolerated
+from syncline.worker.positions import Positions
+from syncline.worker.sink_commits import SinkCommits
+from syncline.worker.sink_reader import SinkReader, TopicChoice
+from syncline.worker.states import State, TargetState
+from syncline.worker.task import Say
+from syncline.worker.tolerance import Failure, Skipped, Stage, Tolerance
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 5_000
-"""Records per poll unless `consumer.override.max.poll.records` says otherwise."""
-AHEAD: Final = 2
-"""Batches converted ahead of the task."""
-POLL_SECONDS: Final = 0.2
-RETRY_MS: Final = 3_000
-MAX_RETRY_WAIT: Final = 0.2
+AHEAD_READS: Final = 2
+"""How many full reads the reader may be ahead."""
+AHEAD_BYTES: Final = 32 * 1024 * 1024
+"""How many bytes, as they were in Kafka, it may be ahead."""
+IDLE_SECONDS: Final = 1.0
+"""After so long without records the task is given an empty list, so that it can flush by time."""
+RETRY_FIRST_SECONDS: Final = 0.5
+RETRY_MOST_SECONDS: Final = 10.0
+"""Between tries of the same list, doubling, where the task asks for no time of its own."""
 SINK_TASK: Final = "org.apache.kafka.connect.sink.SinkTask"
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Converted records and how far they bring each partition."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkParts:
+    """What a sink task is made of, by its worker; the callables are used on the task's thread."""
 
-    records: list[SinkRecord]
-    offsets: dict[TopicPartition, int]
-    messages: dict[tuple[str, int, int], Message]
-    """By coordinates; for dead letters, which carry the original bytes. Empty when no letters are written."""
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Partitions came or went; the reader waits until the task has dealt with it."""
-
-    kind: str
-    partitions: list[TopicPartition]
-    done: threading.Event = field(default_factory=threading.Event)
+    task: Callable[[], SinkTask]
+    consumer: Callable[[], Consumer]
+    decoder: Callable[[], Decoder]
+    letters: Callable[[], DeadLetters | None]
+    tolerance: Tolerance
+    reread: Callable[[TopicPartition, int], KafkaRecord | None]
+    """A record as it stands in Kafka, for a task that reports it long after it was put."""
+    topic_active: Callable[[str], None]
+    """Told once of each topic that records come from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The reader cannot go on."""
-
-    error: Exception
-
-
-class SinkTaskRunner:
+class SinkLoop:
     """Runs one sink task; `run` is the body of its thread."""
 
     def __init__(
         self,
         task_id: TaskId,
-        task: SinkTask,
         config: Mapping[str, str],
+        parts: SinkParts,
         *,
-        make_consumer: Callable[[], Consumer],
-        make_pipeline: Callable[[], SinkPipeline],
-        tolerance: Tolerance,
-        letters: DeadLetters | None,
-        reporting: bool,
+        target: TargetState,
+        poll_records: int,
         flush_ms: int,
+        flush_timeout_ms: int,
         stopping: threading.Event,
-        on_topic: Callable[[str], None],
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        """`stopping` is the task's: waiting for a retry ends when it is set."""
         self.id = task_id
-        self._task = task
-        self._config = config
-        self._make_consumer = make_consumer
-        self._make_pipeline = make_pipeline
-        self._tolerance = tolerance
-        self._letters = letters
-        self._reporting = reporting
-        self._flush_seconds = flush_ms / 1000
-        self._stopping = stopping
-        self._on_topic = on_topic
-        self._clock = clock
-        self._batch_size = int(config.get("consumer.override.max.poll.records") or BATCH)
-        self._queue: queue.Queue[Batch | Moved | Broken] = queue.Queue(AHEAD)
-        self._paused = threading.Event()
-        self._state_changed = threading.Event()
-        self._reader_done = threading.Event()
-        self._finished = threading.Event()
-        """The task's last commit is over, so the consumer may close; closing it earlier would block the commit."""
-        self._consumer: Consumer
-        self._owned: set[TopicPartition] = set()
-        self._held: set[TopicPartition] = set()
-        """Partitions the task itself paused."""
-        self._delivered: dict[TopicPartition, int] = {}
-        self._committed: dict[TopicPartition, int] = {}
-        self._rewind: dict[TopicPartition, int] = {}
-        self._epoch = 0
-        self._timeout_ms: int | None = None
-        self._commit_wanted = False
-        self._current: Batch | None = None
-        self._topics_seen: set[str] = set()
+        self.config = config
         self.metrics = SinkMetrics()
+        self._parts = parts
+        self._tolerance = parts.tolerance
+        self._target = target
+        self._poll_records = poll_records
+        self._flush_seconds = flush_ms / 1000
+        self._flush_timeout = flush_timeout_ms / 1000
+        self._stopping = stopping
+        self._abandoned = threading.Event()
+        self._clock = clock
+        self._positions = Positions()
+        self._handoff = Handoff(max_records=AHEAD_READS * poll_records, max_bytes=AHEAD_BYTES)
+        self._task: SinkTask
+        self._commits: SinkCommits
+        self._reader: SinkReader | None = None
+        self._paused = False
+        self._pending: Batch | None = None
+        """Given to the task, which has not taken it yet."""
+        self._aside: Batch | None = None
+        """Read ahead of partitions that the task paused meanwhile."""
+        self._held: set[TopicPartition] = set()
+        """Partitions the task paused."""
+        self._last_put = 0.0
+        self._retry_at = 0.0
+        self._retries = 0
+        self._asked_delay: float | None = None
+        self._commit_wanted = False
+        self._next_commit = 0.0
+        self._opening: Collection[TopicPartition] = ()
+        self._starts: dict[TopicPartition, int] = {}
+        self._topics_seen: set[str] = set()
 
     # -- from other threads -------------------------------------------------------------------
 
-    def set_paused(self, paused: bool) -> None:
-        """Stop or go on reading; what was read already is still put."""
-        if paused:
-            self._paused.set()
-        else:
-            self._paused.clear()
-        self._state_changed.set()
+    def set_target(self, target: TargetState) -> None:
+        self._target = target
+        self._handoff.wake()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._handoff.wake()
+
+    def abandon(self) -> None:
+        self._abandoned.set()
+        self._handoff.close()
+        if self._reader is not None:
+            # Whoever is to have the partitions next waits until this member has left the group.
+            self._reader.finish(0)
 
     # -- the task's thread --------------------------------------------------------------------
 
-    def run(self, started: Callable[[], None]) -> None:
-        """Start the task, work until told to stop, release everything. Raises what fails the task."""
+    def run(self, say: Say) -> None:
+        if not self._await_resume(say):
+            return
+        topics = TopicChoice(self.config)
+        letters = self._parts.letters()
         try:
-            if self._letters is not None:
-                self._letters.start()
-            pipeline = self._make_pipeline()
-            self._consumer = self._make_consumer()
-            self._task.start(self._config, _Context(self))
-            reader = threading.Thread(target=self._read, args=(pipeline,), name=f"reader-{self.id}", daemon=True)
-            reader.start()
+            if letters is not None:
+                self._tolerance.reporters.append(letters)
+            decoder = self._parts.decoder()
             try:
-                started()
-                self._work()
-                self._finish()
+                self._run_task(say, topics, letters, decoder)
             finally:
-                self._stopping.set()
-                self._finished.set()
-                self._drain_until_reader_ends()
-                reader.join()
+                decoder.close()
         finally:
-            self._task.stop()
-            if self._letters is not None:
-                self._letters.stop()
+            if letters is not None:
+                letters.close()
 
-    def _work(self) -> None:
-        next_commit = self._clock.monotonic() + self._flush_seconds
-        while not self._stopping.is_set():
-            item = self._next(max(0.0, min(next_commit - self._clock.monotonic(), POLL_SECONDS)))
-            if isinstance(item, Broken):
-                raise item.error
-            if isinstance(item, Moved):
-                self._moved(item)
-            elif item is None:
-                self._put_nothing()
-            elif item.epoch == self._epoch:
-                self._put(item)
-            if self._commit_wanted or self._clock.monotonic() >= next_commit:
-                self._commit(self._owned)
-                next_commit = self._clock.monotonic() + self._flush_seconds
+    def _await_resume(self, say: Say) -> bool:
+        """A task that is to be paused is not even started; False when it was stopped meanwhile."""
+        if self._target is not TargetState.STARTED:
+            say(State.PAUSED)
+        while self._target is not TargetState.STARTED and not self._stopping.is_set():
+            self._handoff.wait(IDLE_SECONDS)
+        return not self._stopping.is_set()
 
-    def _next(self, seconds: float) -> Batch | Moved | Broken | None:
+    def _run_task(self, say: Say, topics: TopicChoice, letters: DeadLetters | None, decoder: Decoder) -> None:
+        self._task = self._parts.task()
+        failure: Exception | None = None
         try:
-            return self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
-        except queue.Empty:
-            return None
+            self._task.start(self.config, _Context(self))
+            self._start_reading(topics, letters, decoder)
+            say(State.RUNNING)
+            self._work(say)
+        except Exception as exc:
+            failure = exc
+            raise
+        finally:
+            self._close(failure)
 
-    def _put_nothing(self) -> None:
-        # Connect's contract: an empty list when nothing was read, so that a task can flush by time.
-        if self._owned:
-            self._task.put([])
+    def _start_reading(self, topics: TopicChoice, letters: DeadLetters | None, decoder: Decoder) -> None:
+        consumer = self._parts.consumer()
+        self._commits = SinkCommits(
+            str(self.id),
+            self._task,
+            consumer,
+            self._positions,
+            letters,
+            self.metrics.commits,
+            timeout=self._flush_timeout,
+            clock=self._clock,
+        )
+        self._reader = SinkReader(
+            str(self.id),
+            consumer,
+            decoder,
+            self._handoff,
+            _Owner(self),
+            topics,
+            self.metrics,
+            count=self._poll_records,
+            keep_raw=bool(self._tolerance.reporters),
+            clock=self._clock,
+        )
+        self._reader.start()
+        self._last_put = self._clock.monotonic()
+        self._next_commit = self._last_put + self._flush_seconds
+
+    def _work(self, say: Say) -> None:
+        while not self._stopping.is_set():
+            self._handoff.serve()
+            self._obey_target(say)
+            self._commits.settle()
+            now = self._clock.monotonic()
+            if self._commits.idle and (self._commit_wanted or now >= self._next_commit):
+                self._commit()
+            wait = min(max(self._next_commit - now, 0.0), IDLE_SECONDS)
+            if self._paused:
+                self._handoff.wait(wait)
+            elif now < self._retry_at:
+                self._handoff.wait(min(wait, self._retry_at - now))
+            elif self._pending is not None:
+                self._put(self._pending)
+            else:
+                self._take(wait)
+
+    def _obey_target(self, say: Say) -> None:
+        pause = self._target is not TargetState.STARTED
+        if pause is not self._paused:
+            self._paused = pause
+            self._tell_reader()
+            log.info("task %s is %s", self.id, "paused" if pause else "resumed")
+            say(State.PAUSED if pause else State.RUNNING)
+
+    def _tell_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.hold(self._held, everything=self._paused)
+
+    def _commit(self) -> None:
+        self._commit_wanted = False
+        self._next_commit = self._clock.monotonic() + self._flush_seconds
+        self._rewind(self._commits.begin())
+
+    # -- putting ------------------------------------------------------------------------------
+
+    def _take(self, seconds: float) -> None:
+        batch = self._resumed() or self._handoff.take(self._poll_records, seconds)
+        if batch is None:
+            if self._positions.owned and self._clock.monotonic() - self._last_put >= IDLE_SECONDS:
+                self._put_nothing()
+            return
+        self._positions.started(batch.starts)
+        self._set_held_aside(batch)
+        self._tell_topics(batch)
+        if batch.records:
+            self._pending = batch
+            self._put(batch)
+        else:
+            self._positions.delivered(batch.positions)
+
+    def _resumed(self) -> Batch | None:
+        """What was set aside of partitions that the task has resumed since."""
+        if self._aside is None:
+            return None
+        ready = self._aside.positions.keys() - self._held
+        if not ready:
+            return None
+        batch = self._aside.only(ready)
+        self._aside.without(ready)
+        if not self._aside.positions:
+            self._aside = None
+        return batch
+
+    def _set_held_aside(self, batch: Batch) -> None:
+        """What was read before the task paused its partition waits until it is resumed."""
+        held = self._held & batch.positions.keys()
+        if held:
+            aside = batch.only(held)
+            if self._aside is None:
+                self._aside = aside
+            else:
+                self._aside.extend(aside)
+            batch.without(held)
 
     def _put(self, batch: Batch) -> None:
-        """Put until the task takes it; the same list each time."""
-        self._current = batch
-        for topic in {record.kafka_topic for record in batch.records} - self._topics_seen:
+        """Put the batch; it stays pending until the task takes it."""
+        count, began = len(batch.records), self._clock.monotonic()
+        self._asked_delay = None
+        try:
+            self._call_put(batch.records)
+        except RetriableError as exc:
+            self._retries += 1
+            self.metrics.put_retries += 1
+            delay = self._retry_delay()
+            self._retry_at = self._clock.monotonic() + delay
+            log.warning("task %s: %d records are put again in %.1f s: %s", self.id, count, delay, exc)
+            return
+        self._retries = 0
+        # A rewind by the task during `put` has taken its partitions out of the batch.
+        self._positions.delivered(batch.positions)
+        self._pending = None
+        self._last_put = self._clock.monotonic()
+        self.metrics.put.record(count)
+        self.metrics.put_seconds.record(self._last_put - began)
+        self.metrics.last_put_ms = self._clock.wall_ms()
+
+    def _put_nothing(self) -> None:
+        self._last_put = self._clock.monotonic()
+        try:
+            self._call_put([])
+        except RetriableError as exc:
+            log.warning("task %s: %s", self.id, exc)
+
+    def _call_put(self, records: list[SinkRecord]) -> None:
+        try:
+            self._task.put(records)
+        except RetriableError:
+            raise
+        except Exception as exc:  # a stranger's task
+            raise ConnectError("Exiting WorkerSinkTask due to unrecoverable exception.") from exc
+
+    def _retry_delay(self) -> float:
+        if self._asked_delay is not None:
+            return self._asked_delay
+        doubled: float = RETRY_FIRST_SECONDS * 2 ** min(self._retries - 1, 16)
+        return min(doubled, RETRY_MOST_SECONDS)
+
+    def _tell_topics(self, batch: Batch) -> None:
+        for topic in {partition.topic for partition in batch.positions} - self._topics_seen:
             self._topics_seen.add(topic)
-            self._on_topic(topic)
-        while True:
-            began = self._clock.monotonic()
-            try:
-                self._task.put(batch.records)
-                break
-            except RetriableError as exc:
-                self._tolerance.metrics.retries += 1
-                wait = (self._timeout_ms if self._timeout_ms is not None else RETRY_MS) / 1000
-                self._timeout_ms = None
-                log.warning("task %s: %s; the same records are put again in %.1f s", self.id, exc, wait)
-                if self._wait_serving_moves(wait):
-                    return
-            except ConnectError as exc:
-                raise ConnectError("Exiting WorkerSinkTask due to unrecoverable exception.") from exc
-            except Exception as exc:
-                raise ConnectError("Exiting WorkerSinkTask due to unrecoverable exception.") from exc
-        self._timeout_ms = None
-        self.metrics.put(len(batch.records), self._clock.monotonic() - began)
-        if batch.epoch == self._epoch:
-            self._delivered.update({tp: offset for tp, offset in batch.offsets.items() if tp in self._owned})
-        self._current = None
+            self._parts.topic_active(topic)
 
-    def _wait_serving_moves(self, seconds: float) -> bool:
-        """Wait before the next try; True when the records are not to be tried again."""
-        self._clock.wait(self._stopping, seconds)
-        return self._stopping.is_set()
+    # -- partitions come and go ---------------------------------------------------------------
 
-    def _commit(self, partitions: Collection[TopicPartition]) -> bool:
-        """Commit what the task says is safe; False when the group did not take it."""
-        self._commit_wanted = False
-        reached = {tp: self._delivered[tp] for tp in partitions if tp in self._delivered}
-        if not reached:
-            return True
+    def opened(self, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The group gave the task these; returns where the task wants to begin instead of the committed offsets."""
+        self._positions.gained(partitions)
+        self.metrics.partitions = len(self._positions.owned)
+        self._opening, self._starts = partitions, {}
         try:
-            if self._letters is not None:
-                self._letters.flush()
-            safe = self._task.pre_commit(reached)
-        except Exception:  # the task could not flush: what it was given since the last commit comes again
-            log.exception("task %s could not flush; it gets its records since the last commit again", self.id)
-            self._rewind.update({tp: self._committed[tp] for tp in reached if tp in self._committed})
-            self._apply_rewind()
-            return False
-        wanted = {
-            tp: min(offset, reached[tp])
-            for tp, offset in safe.items()
-            if tp in reached and self._committed.get(tp) != min(offset, reached[tp])
-        }
-        if not wanted:
-            return True
-        try:
-            self._consumer.commit(wanted)
-        except ConnectError as exc:
-            self.metrics.commit(False)
-            log.warning("task %s: offsets were not committed, next try at the next interval: %s", self.id, exc)
-            return False
-        self._committed.update(wanted)
-        self.metrics.commit(True)
-        return True
-
-    def _moved(self, moved: Moved) -> None:
-        try:
-            if moved.kind == "assigned":
-                self._owned |= set(moved.partitions)
-                for partition in moved.partitions:
-                    self._delivered.pop(partition, None)
-                    self._committed.pop(partition, None)
-                self._task.open(moved.partitions)
-            else:
-                # Commit before giving up, not after: once the group has moved on our commit is refused, the
-                # new owner starts from the old offset, and everything since is written twice.
-                if moved.kind == "revoked":
-                    self._commit(moved.partitions)
-                self._owned -= set(moved.partitions)
-                self._held -= set(moved.partitions)
-                for partition in moved.partitions:
-                    self._delivered.pop(partition, None)
-                    self._committed.pop(partition, None)
-                self._task.close(moved.partitions)
-            self.metrics.partitions = len(self._owned)
+            self._task.open(partitions)
         finally:
-            moved.done.set()
+            self._opening = ()
+        return self._starts
 
-    def _finish(self) -> None:
-        """Asked to stop: commit what was put. What was read but not put is read again next time."""
-        self._commit(self._owned)
+    def closed(self, partitions: Collection[TopicPartition], *, lost: bool) -> None:
+        """The group takes these, or has taken them when they are `lost`."""
+        mine = sorted(self._positions.owned & set(partitions))
+        if not mine:
+            return
+        self._drop(mine)
+        try:
+            # Before they go, not after: once the group has moved on our commit is refused, the next owner starts
+            # from the old offset, and everything since is written twice.
+            if not lost:
+                self._commits.now(mine)
+            self._task.close(mine)
+        finally:
+            self._positions.gave_up(mine)
+            self._held -= set(mine)
+            self.metrics.partitions = len(self._positions.owned)
 
-    def _drain_until_reader_ends(self) -> None:
-        """The reader may wait for us with partitions to give back while it leaves the group."""
-        while not self._reader_done.is_set():
-            item = self._next(0.05)
-            if isinstance(item, Moved):
-                try:
-                    if item.kind != "assigned" and set(item.partitions) & self._owned:
-                        self._owned -= set(item.partitions)
-                        self._task.close(item.partitions)
-                except Exception:  # the task ends anyway, with its first error
-                    log.exception("task %s failed to close its partitions", self.id)
-                finally:
-                    item.done.set()
+    def _drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget what the task has not taken of these partitions."""
+        for batch in (self._pending, self._aside):
+            if batch is not None:
+                batch.without(partitions)
+        if self._pending is not None and not self._pending.positions:
+            self._pending = None
+        if self._aside is not None and not self._aside.positions:
+            self._aside = None
 
-    def _apply_rewind(self) -> None:
-        """Forget what was read ahead; the reader seeks before it reads on."""
-        if self._rewind:
-            for partition, offset in self._rewind.items():
-                self._delivered[partition] = offset
-            self._epoch += 1
+    def _rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
+        mine = {tp: offset for tp, offset in offsets.items() if tp in self._positions.owned}
+        if mine:
+            self._handoff.rewind(mine)
+            self._drop(mine)
+            self._positions.rewound(mine)
 
-    # -- reporting ----------------------------------------------------------------------------
+    def _close(self, failure: Exception | None) -> None:
+        """Commit what was put, give everything back, leave the group. An error does not hide `failure`."""
+        try:
+            if self._reader is not None:
+                self._reader.end()
+                if not self._abandoned.is_set():
+                    self.closed(list(self._positions.owned), lost=False)
+        except Exception:
+            if failure is None:
+                raise
+            log.exception("task %s, which failed before, did not close its partitions cleanly", self.id)
+        finally:
+            self._handoff.close()
+            if self._reader is not None:
+                self._reader.finish(self._flush_timeout)
+            self._stop_task()
+
+    def _stop_task(self) -> None:
+        try:
+            self._task.stop()
+        except Exception:  # a stranger's task, which is going away
+            log.exception("Could not stop task %s", self.id)
+
+    # -- what the task asks for (api.SinkContext) ---------------------------------------------
+
+    @property
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self._positions.owned)
+
+    @property
+    def reporter(self) -> ErrantRecordReporter | None:
+        return self if self._tolerance.reporters else None
+
+    def ask_delay(self, milliseconds: int) -> None:
+        self._asked_delay = max(milliseconds, 0) / 1000
+
+    def ask_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._starts |= {tp: offset for tp, offset in offsets.items() if tp in self._opening}
+        self._rewind({tp: offset for tp, offset in offsets.items() if tp not in self._opening})
+
+    def ask_pause(self, partitions: Collection[TopicPartition]) -> None:
+        self._must_own(partitions)
+        self._held |= set(partitions)
+        self._tell_reader()
+
+    def ask_resume(self, partitions: Collection[TopicPartition]) -> None:
+        self._must_own(partitions)
+        self._held -= set(partitions)
+        self._tell_reader()
+
+    def _must_own(self, partitions: Collection[TopicPartition]) -> None:
+        foreign = sorted(set(partitions) - self._positions.owned)
+        if foreign:
+            named = ", ".join(map(str, foreign))
+            raise ConnectError(f"a sink task may pause and resume only partitions it has, and not {named}")
+
+    def ask_commit(self) -> None:
+        self._commit_wanted = True
 
     def report(self, record: SinkRecord, error: Exception) -> None:
-        """Set one record aside; ConnectError when that is not tolerated."""
-        batch = self._current
-        place = (record.kafka_topic, record.kafka_partition, record.offset)
-        message = batch.messages.get(place) if batch is not None else None
-        where = f"topic '{place[0]}', partition {place[1]}, offset {place[2]}"
+        """Set one record aside (api.ErrantRecordReporter)."""
+        place = TopicPartition(record.kafka_topic, record.kafka_partition)
+        raw = self._raw(place, record.offset) or self._parts.reread(place, record.offset)
+        if raw is None:
+            raise ConnectError(f"the record at {place}, offset {record.offset} is gone from Kafka: cannot report it")
+        self._tolerance.metrics.record_failures += 1
         try:
-            self._tolerance.fail(Failure(Stage.TASK_PUT, SINK_TASK, error, message, where))
-        except Tolerated:
+            self._tolerance.give_up(Failure(Stage.TASK_PUT, SINK_TASK, error, raw))
+        except Skipped:
             return
 
-    # -- the reader's thread ------------------------------------------------------------------
+    def _raw(self, place: TopicPartition, offset: int) -> KafkaRecord | None:
+        """The original of a record of the batch in hand."""
+        if self._pending is None:
+            return None
+        return next(
+            (
+                raw
+                for raws in self._pending.raws
+                for raw in raws
+                if raw.offset == offset and raw.partition == place.partition and raw.topic == place.topic
+            ),
+            None,
+        )
 
-    def _read(self, pipeline: SinkPipeline) -> None:
-        consumer = self._consumer
-        try:
-            consumer.subscribe(
-                _subscription(self._config),
-                Rebalance(
-                    lambda partitions: self._hand_over(Moved("assigned", partitions)),
-                    lambda partitions: self._hand_over(Moved("revoked", partitions)),
-                    lambda partitions: self._hand_over(Moved("lost", partitions)),
-                ),
-            )
-            epoch = 0
-            while not self._stopping.is_set():
-                if self._state_changed.is_set():
-                    self._state_changed.clear()
-                    self._apply_pause(consumer)
-                if epoch != self._epoch:
-                    epoch = self._epoch
-                    self._seek(consumer)
-                messages = consumer.read(self._batch_size, POLL_SECONDS)
-                if messages and epoch == self._epoch:
-                    self._deliver(consumer, self._convert(pipeline, messages, epoch))
-        except Exception as exc:  # reaches the task's thread, which fails with it
-            if not self._stopping.is_set():
-                self._put_item(Broken(exc))
-        finally:
-            self._finished.wait()
-            try:
-                consumer.close()
-            except Exception:  # the task ends anyway
-                log.exception("task %s: the consumer did not close cleanly", self.id)
-            self._reader_done.set()
 
-    def _convert(self, pipeline: SinkPipeline, messages: Sequence[Message], epoch: int) -> Batch:
-        records = pipeline.records(messages)
-        self.metrics.read += len(messages)
-        offsets: dict[TopicPartition, int] = {}
-        for message in messages:
-            offsets[TopicPartition(message.topic, message.partition)] = message.offset + 1
-        originals = {(m.topic, m.partition, m.offset): m for m in messages} if self._reporting else {}
-        return Batch(records, offsets, originals, epoch)
+class _Owner:
+    """The loop as its reader sees it."""
 
-    def _deliver(self, consumer: Consumer, batch: Batch) -> None:
-        """Queue a batch; while the task is busy keep polling, or the group would take us for dead."""
-        try:
-            self._queue.put(batch, timeout=POLL_SECONDS)
-            return
-        except queue.Full:
-            pass
-        assigned = consumer.assignment()
-        consumer.pause(assigned)
-        early: list[Message] = []
-        try:
-            while not self._stopping.is_set():
-                early += consumer.read(1, 0.05)
-                try:
-                    self._queue.put_nowait(batch)
-                    break
-                except queue.Full:
-                    continue
-        finally:
-            still = set(consumer.assignment())
-            if not self._paused.is_set():
-                consumer.resume([tp for tp in assigned if tp in still and tp not in self._held])
-        for message in early:
-            # Came out of the local queue before the pause took hold; asked for again, in order.
-            partition = TopicPartition(message.topic, message.partition)
-            if partition in still:
-                consumer.seek(partition, message.offset)
-                still.discard(partition)
-
-    def _apply_pause(self, consumer: Consumer) -> None:
-        assigned = consumer.assignment()
-        if self._paused.is_set():
-            consumer.pause(assigned)
-        else:
-            consumer.pause([tp for tp in assigned if tp in self._held])
-            consumer.resume([tp for tp in assigned if tp not in self._held])
-
-    def _seek(self, consumer: Consumer) -> None:
-        wanted, self._rewind = self._rewind, {}
-        for partition, offset in wanted.items():
-            if partition in set(consumer.assignment()):
-                consumer.seek(partition, offset)
-
-    def _hand_over(self, moved: Moved) -> None:
-        """Called while polling; the group waits for us, so we wait for the task."""
-        if moved.kind == "assigned":
-            self._state_changed.set()
-        self._put_item(moved)
-        while not moved.done.wait(0.1):
-            if self._stopping.is_set() and self._reader_done.is_set():
-                return
-
-    def _put_item(self, item: Moved | Broken) -> None:
-        while True:
-            try:
-                self._queue.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                if self._stopping.is_set() and isinstance(item, Broken):
-                    return
+    def __init__(self, loop: SinkLoop) -> None:
+        self.opened = loop.opened
+        self.closed = loop.closed
 
 
 class _Context:
-    """What the task is offered (api.SinkContext)."""
+    """The loop as the task sees it (api.SinkContext)."""
 
-    def __init__(self, runner: SinkTaskRunner) -> None:
-        self._runner = runner
+    def __init__(self, loop: SinkLoop) -> None:
+        self._loop = loop
+        self.timeout = loop.ask_delay
+        self.offset = loop.ask_offsets
+        self.request_commit = loop.ask_commit
 
     @property
     def config(self) -> Mapping[str, str]:
-        return self._runner._config
+        return self._loop.config
 
     @property
     def assignment(self) -> Collection[TopicPartition]:
-        return frozenset(self._runner._owned)
+        return self._loop.assignment
 
     @property
     def errant_record_reporter(self) -> ErrantRecordReporter | None:
-        return self._runner if self._runner._reporting else None
-
-    def timeout(self, milliseconds: int) -> None:
-        self._runner._timeout_ms = milliseconds
-
-    def offset(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self._runner._rewind.update(offsets)
-        self._runner._apply_rewind()
+        return self._loop.reporter
 
     def pause(self, *partitions: TopicPartition) -> None:
-        self._runner._held |= set(partitions)
-        self._runner._state_changed.set()
+        self._loop.ask_pause(partitions)
 
     def resume(self, *partitions: TopicPartition) -> None:
-        self._runner._held -= set(partitions)
-        self._runner._state_changed.set()
-
-    def request_commit(self) -> None:
-        self._runner._commit_wanted = True
-
-
-def _subscription(config: Mapping[str, Any]) -> list[str]:
-    pattern = (config.get("topics.regex") or "").strip()
-    if pattern:
-        return [f"^(?:{pattern})$"]
-    return [topic.strip() for topic in (config.get("topics") or "").split(",") if topic.strip()]
+        self._loop.ask_resume(partitions)

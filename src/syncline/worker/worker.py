@@ -1,77 +1,75 @@
-"""One node: starts and stops connectors and tasks, each task on threads of its own."""
+"""One node: starts and stops connectors and tasks, each on threads of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from syncline.api import AltersOffsets, Connector, OffsetReader, PluginKind, SinkConnector, SourceConnector
+from syncline.api import ConnectorContext, OffsetReader, PluginKind, SinkConnector, SourceConnector
 from syncline.clock import SYSTEM_CLOCK, Clock
-from syncline.errors import BadRequest, ConnectError, trace_of
+from syncline.errors import ConfigError, ConnectError, trace_of
 from syncline.ids import ConnectorName, TaskId, TopicPartition
-from syncline.kafka.client import Admin, Consumer, Producer
+from syncline.kafka.client import KAFKA
+from syncline.kafka.config import poll_records
+from syncline.kafka.ports import Kafka, KafkaRecord
 from syncline.stores.offsets import ConnectorOffsets, OffsetStore
-from syncline.worker.dlq import DeadLetters
-from syncline.worker.metrics import SinkMetrics, SourceMetrics
-from syncline.worker.pipeline import Converters, SinkPipeline, SourcePipeline, chain_of
+from syncline.worker.clients import Clients, Config, group_of, sink_group
+from syncline.worker.connector import RunningConnector
+from syncline.worker.decoding import Decoder
+from syncline.worker.dlq import DeadLetters, DeadLetterSettings
+from syncline.worker.encoding import Encoder
+from syncline.worker.metrics import (
+    ConnectorFacts,
+    ErrorMetrics,
+    SinkMetrics,
+    SourceMetrics,
+    TaskFacts,
+    WorkerMetrics,
+    prometheus,
+)
+from syncline.worker.offset_requests import Given, OffsetRequests
+from syncline.worker.pipeline import Chain, chain_of, converters_of
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerSettings
-from syncline.worker.sink_task import SinkTaskRunner
-from syncline.worker.source_task import SourceTaskRunner
-from syncline.worker.states import State, Target
-from syncline.worker.tolerance import ErrorMetrics, LogReporter, Reporter, Tolerance
+from syncline.worker.sink_task import SinkLoop, SinkParts
+from syncline.worker.source_task import SourceLoop, SourceParts
+from syncline.worker.states import State, TargetState
+from syncline.worker.task import RunningTask
+from syncline.worker.tolerance import LogReporter, Tolerance
+from syncline.worker.topic_creation import TopicPlans
+
+__all__ = ["StatusListener", "Worker", "group_of", "sink_group"]
 
 log = logging.getLogger(__name__)
 
-Config = Mapping[str, str]
-Offsets = Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
-
 TASK_CLASS: Final = "task.class"
+REREAD_SECONDS: Final = 10
 
 
 class StatusListener(Protocol):
-    """Hears what becomes of connectors and tasks; called from their threads."""
+    """Hears what becomes of connectors and tasks; called from their threads, and should not block for long."""
 
-    def connector_state(self, name: ConnectorName, state: State, trace: str | None) -> None: ...
+    def connector_state(self, name: ConnectorName, state: State, trace: str | None) -> None:
+        """The connector is in `state` now; `trace` only with FAILED."""
+        ...
 
-    def task_state(self, task: TaskId, state: State, trace: str | None) -> None: ...
+    def task_state(self, task: TaskId, state: State, trace: str | None) -> None:
+        """The task is in `state` now; `trace` only with FAILED."""
+        ...
 
     def requested_reconfiguration(self, name: ConnectorName) -> None:
         """The connector wants its tasks' configurations made anew."""
         ...
 
-    def topic_active(self, name: ConnectorName, topic: str, task: int) -> None: ...
-
-
-@dataclass(slots=True)
-class _RunningConnector:
-    config: Config
-    plugin_kind: PluginKind
-    instance: Connector
-    target: Target
-    started: bool = False
-    failed: bool = False
-
-
-@dataclass(slots=True)
-class _RunningTask:
-    id: TaskId
-    runner: SinkTaskRunner | SourceTaskRunner
-    errors: ErrorMetrics
-    stopping: threading.Event
-    thread: threading.Thread
-    target: Target
-    abandoned: bool = False
-    """Did not stop in time; what it says from now on is not heard."""
-    state: State = State.UNASSIGNED
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def topic_active(self, name: ConnectorName, topic: str, task: int) -> None:
+        """A task of the connector read from, or wrote to, a topic; told once per task."""
+        ...
 
 
 class Worker:
-    """Runs what the herder tells it to; the herder calls from one thread at a time."""
+    """Runs what a herder tells it to. The herder calls from one thread at a time; reading metrics is free."""
 
     def __init__(
         self,
@@ -80,21 +78,26 @@ class Worker:
         offsets: OffsetStore,
         status: StatusListener,
         clock: Clock = SYSTEM_CLOCK,
+        *,
+        kafka: Kafka = KAFKA,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
         self.offsets = offsets
         self._status = status
         self._clock = clock
-        self._connectors: dict[ConnectorName, _RunningConnector] = {}
-        self._tasks: dict[TaskId, _RunningTask] = {}
+        self._clients = Clients(settings, kafka)
+        self._offset_requests = OffsetRequests(plugins, offsets, self._clients.admin)
+        self._connectors: dict[ConnectorName, RunningConnector] = {}
+        self._tasks: dict[TaskId, RunningTask] = {}
+        self._counts = WorkerMetrics()
 
     def start(self) -> None:
-        """Open the offset store."""
+        """Open the offset store; ConnectError when what it holds cannot be read."""
         self.offsets.start()
 
     def stop(self) -> None:
-        """Stop all tasks, then all connectors."""
+        """Stop all tasks, then all connectors, within the graceful budget of each kind."""
         self.stop_tasks(list(self._tasks))
         for name in list(self._connectors):
             self.stop_connector(name)
@@ -102,391 +105,313 @@ class Worker:
 
     # -- connectors ---------------------------------------------------------------------------
 
-    def start_connector(self, name: ConnectorName, config: Config, target: Target) -> None:
-        """Start a connector, or make it ready when `target` is PAUSED; its state is reported.
+    def start_connector(self, name: ConnectorName, config: Config, target: TargetState) -> None:
+        """Start a connector, or make it ready when `target` is PAUSED or STOPPED; its state is reported.
 
-        `config` is resolved. Raises what the connector raised; it is FAILED then.
+        `config` is resolved: no `${...}` is left. Raises what the connector raised, after it was reported FAILED.
         """
+        if name in self._connectors:
+            raise ConnectError(f"Connector with name {name} already exists")
+        self._counts.connector_starts += 1
         try:
             plugin = self.plugins.connector(config.get("connector.class", ""))
-            running = _RunningConnector(config, plugin.kind, plugin.factory(), target)
-            self._connectors[name] = running
-            if target is Target.STARTED:
-                running.instance.start(config, _ConnectorContext(self, name))
-                running.started = True
+            running = RunningConnector(name, plugin, config, self._context, self._status.connector_state)
         except Exception as exc:
-            if name in self._connectors:
-                self._connectors[name].failed = True
+            self._counts.connector_start_failures += 1
             self._status.connector_state(name, State.FAILED, trace_of(exc))
             raise
-        self._status.connector_state(name, _CONNECTOR_STATES[target], None)
+        self._connectors[name] = running
+        log.info("starting connector %s of type %s", name, plugin.java_class)
+        try:
+            running.start(target)
+        except Exception:
+            self._counts.connector_start_failures += 1
+            raise
+
+    def _context(self, connector: RunningConnector) -> ConnectorContext:
+        return _ConnectorContext(connector, self._status, self.offsets)
 
     def stop_connector(self, name: ConnectorName) -> None:
-        """Stop a connector; an error in doing so is logged and nothing more."""
+        """Stop a connector, if it is here: UNASSIGNED is reported. One that hangs is left alone after a while."""
         running = self._connectors.pop(name, None)
-        if running is not None and running.started:
-            _quietly(f"connector {name}", running.instance.stop)
+        if running is not None:
+            running.end(self.settings.options.shutdown_ms / 1000)
 
     def connector_runs(self, name: ConnectorName) -> bool:
-        """Whether there is an instance that did not fail."""
+        """Whether there is an instance here that did not fail."""
         running = self._connectors.get(name)
-        return running is not None and not running.failed
+        return running is not None and running.state is not State.FAILED
 
-    def set_target(self, name: ConnectorName, target: Target) -> None:
-        """Pause or resume the connector and its tasks here; FAILED ones stay as they are."""
-        running = self._connectors.get(name)
-        if running is not None and not running.failed:
-            running.target = target
-            if target is Target.STARTED and not running.started:
-                self.start_connector(name, running.config, target)
-            else:
-                self._status.connector_state(name, _CONNECTOR_STATES[target], None)
-        for task in list(self._tasks.values()):
+    def set_target(self, name: ConnectorName, target: TargetState) -> None:
+        """Pause, resume or stop the connector and its tasks here; FAILED ones stay as they are, but for a stop.
+
+        Raises what the connector raised; its tasks have their target all the same.
+        """
+        for task in self._tasks.values():
             if task.id.connector == name:
-                self._set_task_target(task, target)
-
-    def _set_task_target(self, task: _RunningTask, target: Target) -> None:
-        with task.lock:
-            task.target = target
-            task.runner.set_paused(target is Target.PAUSED)
-            if task.state in (State.RUNNING, State.PAUSED):
-                self._set_state(task, State.PAUSED if target is Target.PAUSED else State.RUNNING)
+                task.loop.set_target(target)
+        running = self._connectors.get(name)
+        if running is not None:
+            running.set_target(target)
 
     def task_configs(self, name: ConnectorName, config: Config, max_tasks: int | None = None) -> list[dict[str, str]]:
-        """One configuration per task, as the running connector splits its work; at most `max_tasks`.
+        """One configuration per task, as the running connector splits its work into at most `max_tasks`.
 
-        Without `max_tasks` the configuration's own `tasks.max` counts.
-        Raises ConnectError when it makes more than `tasks.max` and `tasks.max.enforce` is on.
+        Without `max_tasks` the configuration's `tasks.max` counts. When the connector makes more and
+        `tasks.max.enforce` is on, it is FAILED and ConnectError raised.
         """
-        running = self._connectors[name]
-        most = max_tasks if max_tasks is not None else int(config.get("tasks.max") or 1)
-        made = running.instance.task_configs(most)
-        if len(made) > most:
-            text = (
-                f"The connector {name} has generated {len(made)} tasks, which is greater than {most}, the maximum "
-                "number of tasks it is configured to create. This behaviour should be considered a bug and is "
-            )
-            if (config.get("tasks.max.enforce") or "true").strip().lower() != "false":
-                raise ConnectError(
-                    f"{text}disallowed. If necessary, it can be permitted by reconfiguring the connector with "
-                    "'tasks.max.enforce' set to false; however, this option will be removed in a future release of "
-                    "Kafka Connect."
-                )
-            log.warning("%sallowed only because 'tasks.max.enforce' is false.", text)
-        extra = {TASK_CLASS: running.instance.task_class}
-        if running.plugin_kind is PluginKind.SINK:
+        running = self._connectors.get(name)
+        if running is None:
+            raise ConnectError(f"Connector {name} not found in this worker.")
+        most = _tasks_max(config) if max_tasks is None else max_tasks
+        made = running.task_configs(most)
+        try:
+            _check_tasks_max(name, config, len(made), most)
+        except ConnectError as exc:
+            running.fail(exc)
+            raise
+        instance = self.plugins.connector(config.get("connector.class", "")).factory()
+        extra = {TASK_CLASS: instance.task_class}
+        if running.plugin.kind is PluginKind.SINK:
             extra |= {key: config[key] for key in ("topics", "topics.regex") if config.get(key)}
         return [{**task, **extra} for task in made]
 
     # -- tasks --------------------------------------------------------------------------------
 
-    def start_task(self, task_id: TaskId, connector_config: Config, task_config: Config, target: Target) -> None:
-        """Start a task on a thread of its own; its state is reported from there."""
+    def start_task(
+        self,
+        task_id: TaskId,
+        connector_config: Config,
+        task_config: Config,
+        target: TargetState,
+        *,
+        task_count: int | None = None,
+    ) -> None:
+        """Start a task on a thread of its own, from where its state is reported.
+
+        `task_count` is the size of the task's set, to be checked against `tasks.max`. Raises, after reporting
+        FAILED, when the task cannot even be made.
+        """
         if task_id in self._tasks:
             raise ConnectError(f"Task already exists in this worker: {task_id}")
-        stopping = threading.Event()
-        runner: SinkTaskRunner | SourceTaskRunner
+        self._counts.task_starts += 1
         try:
-            plugin = self.plugins.connector(connector_config.get("connector.class", ""))
-            made = plugin.factory()
-            config = {**connector_config, **task_config}
-            if plugin.kind is PluginKind.SINK:
-                runner, errors = self._sink(task_id, made, config, stopping)
-            else:
-                runner, errors = self._source(task_id, made, config, stopping)
+            if task_count is not None:
+                _check_tasks_max(task_id.connector, connector_config, task_count, _tasks_max(connector_config))
+            task = self._make_task(task_id, {**connector_config, **task_config}, target)
         except Exception as exc:
+            self._counts.task_start_failures += 1
             self._status.task_state(task_id, State.FAILED, trace_of(exc))
             raise
-        thread = threading.Thread(target=self._run, args=(task_id,), name=f"task-{task_id}", daemon=True)
-        runner.set_paused(target is Target.PAUSED)
-        self._tasks[task_id] = _RunningTask(task_id, runner, errors, stopping, thread, target)
-        thread.start()
-
-    def _run(self, task_id: TaskId) -> None:
-        """Body of a task's thread: the one place where any error ends in a state."""
-        task = self._tasks[task_id]
-
-        def started() -> None:
-            with task.lock:
-                self._set_state(task, State.PAUSED if task.target is Target.PAUSED else State.RUNNING)
-
-        if task.target is Target.PAUSED:
-            started()
-        try:
-            task.runner.run(started)
-        except Exception as exc:
-            log.exception("task %s failed", task_id)
-            with task.lock:
-                self._set_state(task, State.FAILED, trace_of(exc))
-
-    def _set_state(self, task: _RunningTask, state: State, trace: str | None = None) -> None:
-        if not task.abandoned:
-            task.state = state
-            self._status.task_state(task.id, state, trace)
+        self._tasks[task_id] = task
+        log.info("starting task %s", task_id)
+        task.start()
 
     def stop_tasks(self, ids: Iterable[TaskId]) -> None:
         """Stop tasks together, within one budget; late ones are abandoned and no longer heard."""
-        doomed = [task for task in (self._tasks.pop(task_id, None) for task_id in ids) if task is not None]
-        for task in doomed:
-            task.stopping.set()
-            if isinstance(task.runner, SourceTaskRunner):
-                _quietly(f"task {task.id}", task.runner.interrupt)
+        ending = [task for task in (self._tasks.pop(task_id, None) for task_id in ids) if task is not None]
+        for task in ending:
+            task.request_stop()
         deadline = self._clock.monotonic() + self.settings.options.shutdown_ms / 1000
-        for task in doomed:
-            task.thread.join(max(deadline - self._clock.monotonic(), 0))
-            if task.thread.is_alive():
+        for task in ending:
+            if not task.join(deadline - self._clock.monotonic()):
                 log.error("Graceful stop of task %s failed.", task.id)
-            with task.lock:
-                task.abandoned = True
+                task.abandon()
 
     def tasks_of(self, name: ConnectorName) -> list[TaskId]:
         """Tasks of the connector that were started here and not stopped, failed ones too."""
         return sorted(task for task in self._tasks if task.connector == name)
 
-    def metrics(self) -> list[tuple[TaskId, SinkMetrics | SourceMetrics, ErrorMetrics]]:
-        """What each task has counted."""
-        return [(task.id, task.runner.metrics, task.errors) for task in self._tasks.values()]
-
-    # -- making tasks -------------------------------------------------------------------------
+    def _make_task(self, task_id: TaskId, config: Config, target: TargetState) -> RunningTask:
+        plugin = self.plugins.connector(config.get("connector.class", ""))
+        connector = plugin.factory()
+        errors = ErrorMetrics()
+        stopping = threading.Event()
+        tolerance = Tolerance(config, errors, stopping=stopping, clock=self._clock)
+        if tolerance.settings.log:
+            tolerance.reporters.append(LogReporter(str(task_id), tolerance.settings, errors))
+        make = self._sink if plugin.kind is PluginKind.SINK else self._source
+        loop = make(task_id, connector, config, tolerance, target, stopping)
+        return RunningTask(task_id, loop, errors, self._status.task_state)
 
     def _sink(
-        self, task_id: TaskId, connector: SinkConnector, config: Config, stopping: threading.Event
-    ) -> tuple[SinkTaskRunner, ErrorMetrics]:
-        reporters: list[Reporter] = []
-        tolerance = Tolerance(config, reporters, stopping=stopping, clock=self._clock)
-        letters = None
-        if (config.get("errors.deadletterqueue.topic.name") or "").strip():
-            letters = DeadLetters(
-                task_id,
-                config,
-                lambda: self._producer(config, f"connector-dlq-producer-{task_id}"),
-                lambda: self._admin(config, task_id),
-                lambda: tolerance.metrics,
-            )
-            reporters.append(letters)
-        self._add_log_reporter(task_id, config, reporters, tolerance)
-        runner = SinkTaskRunner(
+        self,
+        task_id: TaskId,
+        connector: SinkConnector,
+        config: Config,
+        tolerance: Tolerance,
+        target: TargetState,
+        stopping: threading.Event,
+    ) -> SinkLoop:
+        options = self.settings.options
+        letters = DeadLetterSettings.of(config)
+        return SinkLoop(
             task_id,
-            connector.make_task(),
             config,
-            make_consumer=lambda: self._consumer(config, task_id),
-            make_pipeline=lambda: SinkPipeline(
-                Converters.of(self.plugins, self.settings, config), chain_of(self.plugins, config), tolerance
+            SinkParts(
+                task=connector.make_task,
+                consumer=lambda: self._clients.sink_consumer(task_id, config),
+                decoder=lambda: Decoder(
+                    converters_of(self.plugins, self.settings, config),
+                    Chain(chain_of(self.plugins, config), tolerance),
+                    tolerance,
+                ),
+                letters=lambda: self._letters(task_id, config, letters, tolerance.metrics) if letters.topic else None,
+                tolerance=tolerance,
+                reread=lambda place, offset: self._reread(task_id, config, place, offset),
+                topic_active=lambda topic: self._status.topic_active(task_id.connector, topic, task_id.index),
             ),
-            tolerance=tolerance,
-            letters=letters,
-            reporting=bool(reporters),
-            flush_ms=self.settings.options.offset_flush_ms,
+            target=target,
+            poll_records=_poll_records(self._clients.sink_properties(task_id, config)),
+            flush_ms=options.offset_flush_ms,
+            flush_timeout_ms=options.offset_flush_timeout_ms,
             stopping=stopping,
-            on_topic=lambda topic: self._status.topic_active(task_id.connector, topic, task_id.index),
             clock=self._clock,
         )
-        return runner, tolerance.metrics
+
+    def _letters(
+        self, task_id: TaskId, config: Config, settings: DeadLetterSettings, metrics: ErrorMetrics
+    ) -> DeadLetters:
+        return DeadLetters(
+            task_id,
+            settings,
+            metrics,
+            producer=lambda: self._clients.dead_letter_producer(task_id, config),
+            admin=lambda: self._clients.admin(config, task_id),
+        )
+
+    def _reread(self, task_id: TaskId, config: Config, place: TopicPartition, offset: int) -> KafkaRecord | None:
+        """One record as it stands in Kafka; None when it is gone."""
+        consumer = self._clients.rereading_consumer(task_id, config)
+        try:
+            consumer.assign({place: offset})
+            deadline = self._clock.monotonic() + REREAD_SECONDS
+            while self._clock.monotonic() < deadline:
+                for record in consumer.read(1, 0.5):
+                    return record if record.offset == offset else None
+            return None
+        finally:
+            consumer.close()
 
     def _source(
-        self, task_id: TaskId, connector: SourceConnector, config: Config, stopping: threading.Event
-    ) -> tuple[SourceTaskRunner, ErrorMetrics]:
-        reporters: list[Reporter] = []
-        tolerance = Tolerance(config, reporters, stopping=stopping, clock=self._clock)
-        self._add_log_reporter(task_id, config, reporters, tolerance)
-        runner = SourceTaskRunner(
+        self,
+        task_id: TaskId,
+        connector: SourceConnector,
+        config: Config,
+        tolerance: Tolerance,
+        target: TargetState,
+        stopping: threading.Event,
+    ) -> SourceLoop:
+        options = self.settings.options
+        return SourceLoop(
             task_id,
-            connector.make_task(),
             config,
-            make_producer=lambda: self._producer(config, f"connector-producer-{task_id}"),
-            make_admin=lambda: self._admin(config, task_id),
-            make_pipeline=lambda: SourcePipeline(
-                Converters.of(self.plugins, self.settings, config), chain_of(self.plugins, config), tolerance
+            SourceParts(
+                task=connector.make_task,
+                producer=lambda: self._clients.source_producer(task_id, config),
+                admin=lambda: self._clients.admin(config, task_id),
+                encoder=lambda: Encoder(
+                    converters_of(self.plugins, self.settings, config),
+                    Chain(chain_of(self.plugins, config), tolerance),
+                    tolerance,
+                ),
+                tolerance=tolerance,
+                plans=lambda: TopicPlans(config if options.topic_creation else {}),
+                store=self.offsets,
+                offsets=ConnectorOffsets(self.offsets, task_id.connector),
+                topic_active=lambda topic: self._status.topic_active(task_id.connector, topic, task_id.index),
             ),
-            store=self.offsets,
-            reader=ConnectorOffsets(self.offsets, task_id.connector),
-            flush_ms=self.settings.options.offset_flush_ms,
-            flush_timeout_ms=self.settings.options.offset_flush_timeout_ms,
+            target=target,
+            flush_ms=options.offset_flush_ms,
+            flush_timeout_ms=options.offset_flush_timeout_ms,
             stopping=stopping,
-            on_topic=lambda topic: self._status.topic_active(task_id.connector, topic, task_id.index),
             clock=self._clock,
         )
-        return runner, tolerance.metrics
-
-    def _add_log_reporter(
-        self, task_id: TaskId, config: Config, reporters: list[Reporter], tolerance: Tolerance
-    ) -> None:
-        if (config.get("errors.log.enable") or "false").strip().lower() == "true":
-            messages = (config.get("errors.log.include.messages") or "false").strip().lower() == "true"
-            reporters.append(LogReporter(str(task_id), include_messages=messages, metrics=lambda: tolerance.metrics))
-
-    def _consumer(self, config: Config, task_id: TaskId) -> Consumer:
-        return Consumer(
-            {
-                **self.settings.client("consumer"),
-                "group.id": group_of(task_id.connector),
-                "client.id": f"connector-consumer-{task_id}",
-                **_overrides(config, "consumer"),
-            }
-        )
-
-    def _producer(self, config: Config, client_id: str) -> Producer:
-        return Producer({**self.settings.client("producer"), "client.id": client_id, **_overrides(config, "producer")})
-
-    def _admin(self, config: Config, task_id: TaskId | None = None) -> Admin:
-        client_id = {"client.id": f"connector-adminclient-{task_id}"} if task_id is not None else {}
-        return Admin({**self.settings.client("admin"), **client_id, **_overrides(config, "admin")})
 
     # -- offsets ------------------------------------------------------------------------------
 
     def connector_offsets(self, name: ConnectorName, config: Config) -> list[dict[str, Any]]:
-        """Partition and offset of everything stored for the connector, as the REST body lists them."""
-        if self._is_sink(config):
-            found = self._admin(config).group_offsets(sink_group(name, config))
-            return [
-                {"partition": {"kafka_topic": tp.topic, "kafka_partition": tp.partition}, "offset": {"kafka_offset": o}}
-                for tp, o in sorted(found.items())
-            ]
-        return [
-            {"partition": partition, "offset": offset}
-            for partition, offset in self.offsets.of(name).values()
-            if offset is not None
-        ]
+        """All of a connector's offsets, as the entries of the REST body; works in every target state."""
+        return self._offset_requests.read(name, config)
 
-    def alter_offsets(self, name: ConnectorName, config: Config, offsets: Offsets) -> bool:
-        """Set or reset offsets of a stopped connector; True when the connector's own hook took part.
+    def alter_offsets(self, name: ConnectorName, config: Config, offsets: Given) -> bool:
+        """Set offsets of a stopped connector; None as offset deletes. True when its own hook took part.
 
-        Raises BadRequest for malformed ones and ConnectError for what the connector or broker refuses.
+        BadRequest for malformed ones, ConnectError for what the connector or the cluster refuses.
         """
-        if self._is_sink(config):
-            return self._alter_group(name, config, parse_sink_offsets(offsets))
-        took_part = self._ask_connector(config, offsets)
-        self.offsets.commit(name, list(offsets))
-        return took_part
+        return self._offset_requests.alter(name, config, offsets)
 
     def reset_offsets(self, name: ConnectorName, config: Config) -> bool:
-        """Forget all offsets of a stopped connector."""
-        if self._is_sink(config):
-            took_part = self._ask_connector(config, [])
-            self._admin(config).delete_group(sink_group(name, config))
-            return took_part
-        stored = [(partition, None) for partition, offset in self.offsets.of(name).values() if offset is not None]
-        took_part = self._ask_connector(config, stored)
-        self.offsets.commit(name, stored)
-        return took_part
+        """Forget all offsets of a stopped connector. True when its own hook took part."""
+        return self._offset_requests.reset(name, config)
 
-    def _alter_group(self, name: ConnectorName, config: Config, wanted: Mapping[TopicPartition, int | None]) -> bool:
-        took_part = self._ask_connector(
-            config,
-            [
-                (
-                    {"kafka_topic": tp.topic, "kafka_partition": tp.partition},
-                    None if offset is None else {"kafka_offset": offset},
-                )
-                for tp, offset in wanted.items()
-            ],
-        )
-        admin = self._admin(config)
-        known = {topic.name: topic.partitions for topic in admin.topics()}
-        for tp, offset in wanted.items():
-            if tp.partition >= known.get(tp.topic, 0) or (offset is not None and offset < 0):
-                raise ConnectError(f"Failed to alter consumer group offsets: {tp} at {offset} is not there")
-        group = sink_group(name, config)
-        setting = {tp: offset for tp, offset in wanted.items() if offset is not None}
-        if setting:
-            admin.alter_group_offsets(group, setting)
-        if len(setting) < len(wanted):
-            kept = {tp: o for tp, o in admin.group_offsets(group).items() if wanted.get(tp, o) is not None}
-            admin.delete_group(group)
-            if kept:
-                admin.alter_group_offsets(group, kept)
-        return took_part
+    # -- metrics ------------------------------------------------------------------------------
 
-    def _ask_connector(self, config: Config, offsets: Offsets) -> bool:
-        connector = self.plugins.connector(config["connector.class"]).factory()
-        return isinstance(connector, AltersOffsets) and connector.alter_offsets(config, offsets)
+    def metrics(self) -> list[tuple[TaskId, SinkMetrics | SourceMetrics, ErrorMetrics]]:
+        """What each task here has counted."""
+        return [(task.id, task.loop.metrics, task.errors) for task in list(self._tasks.values())]
 
-    def _is_sink(self, config: Config) -> bool:
-        return self.plugins.connector(config.get("connector.class", "")).kind is PluginKind.SINK
-
-
-_CONNECTOR_STATES: Final = {
-    Target.STARTED: State.RUNNING,
-    Target.PAUSED: State.PAUSED,
-    Target.STOPPED: State.STOPPED,
-}
-
-
-def group_of(name: ConnectorName) -> str:
-    """The consumer group of a sink connector."""
-    return f"connect-{name}"
-
-
-def sink_group(name: ConnectorName, config: Config) -> str:
-    """The same, unless the connector overrides it."""
-    return config.get("consumer.override.group.id") or group_of(name)
-
-
-def _overrides(config: Config, kind: str) -> dict[str, str]:
-    prefix = f"{kind}.override."
-    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-
-
-def parse_sink_offsets(offsets: Offsets) -> dict[TopicPartition, int | None]:
-    """Offsets of a sink as users write them; BadRequest in Kafka Connect's words."""
-    found: dict[TopicPartition, int | None] = {}
-    for partition, offset in offsets:
-        if partition is None:
-            raise BadRequest("The partition for a sink connector offset cannot be null or missing")
-        if "kafka_topic" not in partition or "kafka_partition" not in partition:
-            raise BadRequest(
-                "The partition for a sink connector offset must contain the keys 'kafka_topic' and 'kafka_partition'"
+    def prometheus(self) -> str:
+        """What runs here in numbers, as Prometheus text."""
+        connectors = {
+            name: ConnectorFacts(
+                running.state, running.plugin.kind.value, running.plugin.java_class, running.plugin.version
             )
-        topic = partition["kafka_topic"]
-        if not isinstance(topic, str):
-            raise BadRequest("Kafka topic names must be valid strings and may not be null")
-        if partition["kafka_partition"] is None:
-            raise BadRequest("Kafka partitions must be valid numbers and may not be null")
-        number = _integer(partition["kafka_partition"], "partition", "Partition")
-        if offset is None:
-            found[TopicPartition(topic, number)] = None
-            continue
-        if "kafka_offset" not in offset:
-            raise BadRequest("The offset for a sink connector should either be null or contain the key 'kafka_offset'")
-        found[TopicPartition(topic, number)] = _integer(offset["kafka_offset"], "offset", "Offset")
-    return found
-
-
-def _integer(value: Any, what: str, title: str) -> int:
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError(value)
-        return int(value)
-    except ValueError as exc:
-        raise BadRequest(
-            f"Failed to parse the following Kafka {what} value in the provided offsets: '{value}'. {title} values "
-            "for sink connectors need to be integers."
-        ) from exc
+            for name, running in list(self._connectors.items())
+        }
+        tasks = {
+            task_id: TaskFacts(task.state, task.loop.metrics, task.errors)
+            for task_id, task in list(self._tasks.items())
+        }
+        return prometheus(self._counts, connectors, tasks)
 
 
 class _ConnectorContext:
     """What a connector is offered (api.ConnectorContext)."""
 
-    def __init__(self, worker: Worker, name: ConnectorName) -> None:
-        self._worker = worker
-        self._name = name
+    def __init__(self, connector: RunningConnector, status: StatusListener, store: OffsetStore) -> None:
+        self._connector = connector
+        self._status = status
+        self._store = store
 
     def request_task_reconfiguration(self) -> None:
-        self._worker._status.requested_reconfiguration(self._name)
+        self._status.requested_reconfiguration(self._connector.name)
 
     def raise_error(self, error: Exception) -> None:
-        running = self._worker._connectors.get(self._name)
-        if running is not None:
-            running.failed = True
-        self._worker._status.connector_state(self._name, State.FAILED, trace_of(error))
+        log.error("connector %s reports that it failed", self._connector.name, exc_info=error)
+        self._connector.fail(error)
 
     @property
     def offsets(self) -> OffsetReader:
-        return ConnectorOffsets(self._worker.offsets, self._name)
+        if self._connector.plugin.kind is PluginKind.SINK:
+            raise ConnectError("a sink connector has no source offsets")
+        return ConnectorOffsets(self._store, self._connector.name)
 
 
-def _quietly(what: str, call: Callable[[], None]) -> None:
+def _tasks_max(config: Config) -> int:
+    return int(config.get("tasks.max") or 1)
+
+
+def _check_tasks_max(name: ConnectorName, config: Config, made: int, most: int) -> None:
+    """ConnectError, in Kafka Connect's words, when there are too many tasks and that is enforced."""
+    if made <= most:
+        return
+    begins = (
+        f"The connector {name} has generated {made} tasks, which is greater than {most}, the maximum number of tasks "
+        "it is configured to create. This behaviour should be considered a bug and "
+    )
+    if (config.get("tasks.max.enforce") or "true").strip().lower() == "false":
+        log.warning("%swill be disallowed in future releases of Kafka Connect.", begins)
+        return
+    raise ConnectError(
+        f"{begins}is disallowed. If necessary, it can be permitted by reconfiguring the connector with "
+        "'tasks.max.enforce' set to false; however, this option will be removed in a future release of Kafka Connect."
+    )
+
+
+def _poll_records(properties: Mapping[str, str]) -> int:
     try:
-        call()
-    except Exception:  # it is going away; the error is for the log
-        log.exception("%s failed to stop", what)
+        return poll_records(properties)
+    except ConfigError as exc:
+        found = {f"consumer.override.{key}": texts for key, texts in exc.errors.items()}
+        raise ConfigError(found) from exc
