@@ -291,6 +291,17 @@ def test_a_label_given_twice_is_refused(world: World) -> None:
         world.sweep(world.querier(plan))
 
 
+def test_any_label_makes_a_field(world: World) -> None:
+    labels = ["id", "class", "make", "v0", "f1", "rows", "_x", "é", "ﬁ", "a b", "1", "Ünï", "self", 'q"q']
+    columns = ", ".join('"' + label.replace('"', '""') + '"' + " TIMESTAMP" * (label != "id") for label in labels)
+    world.run(f"CREATE TABLE t ({columns})".replace('"id"', "id INTEGER PRIMARY KEY"))
+    world.run(f"INSERT INTO t VALUES ({', '.join(str(1_000 * n) for n in range(1, len(labels) + 1))})")
+    (record,) = world.sweep(world.querier())
+    assert record.value_schema is not None
+    values = {field.name: getattr(record.value, field.attribute) for field in record.value_schema.fields}
+    assert values == {label: 1_000 * n for n, label in enumerate(labels, 1)}
+
+
 def test_columns_added_and_dropped_show_up_in_the_next_sweep(world: World) -> None:
     world.run(BY_KEY, "INSERT INTO t VALUES (1, 'a')")
     querier = world.querier()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from syncline.connectors.jdbc.modes import Query
@@ -177,26 +176,22 @@ class Layout:
     """How the rows of one result become structs, and where the offset columns stand."""
 
     def __init__(self, columns: Sequence[ResultColumn], name: str | None) -> None:
-        kept = [(index, column) for index, column in enumerate(columns) if column.target is not None]
-        twice = [label for label, count in Counter(c.label for _, c in kept).items() if count > 1]
+        kept = [(index, column, column.target) for index, column in enumerate(columns) if column.target is not None]
+        twice = [label for label, count in Counter(column.label for _, column, _ in kept).items() if count > 1]
         if twice:
             raise DataError(f"Column {twice[0]} occurs more than once; give the others names with AS")
         self.columns = columns
-        self.schema: Schema = struct(
-            [(column.label, column.target.schema) for _, column in kept if column.target is not None],
-            name=name,
-        )
+        self.schema: Schema = struct([(column.label, target.schema) for _, column, target in kept], name=name)
         self.skipped = [column for column in columns if column.target is None]
-        self._make = self.schema.struct_class
-        self._attributes = [field.attribute for field in self.schema.fields]
-        self._pick: Callable[[Row], Row] | None = None
-        if self.skipped:
-            self._pick = _picker([index for index, _ in kept])
-        self._conversions = [
-            (attribute, column, column.target.convert, not column.target.schema.optional)
-            for attribute, (_, column) in zip(self._attributes, kept, strict=True)
-            if column.target is not None and column.target.convert is not None
-        ]
+        targets = {
+            index: (field.attribute, target) for (index, _, target), field in zip(kept, self.schema.fields, strict=True)
+        }
+        self._conversions = {
+            index: target.convert if target.schema.optional else _required(target.convert)
+            for index, (_, target) in targets.items()
+            if target.convert is not None
+        }
+        self._build = _builder(self.schema.struct_class, len(columns), targets, self._conversions)
 
     def index(self, label: str, *, any_case: bool) -> int:
         """Where the column called `label` stands in a row; with `any_case` its case is the second choice.
@@ -215,39 +210,73 @@ class Layout:
 
     def values(self, rows: Sequence[Row]) -> list[Any]:
         """The structs of `rows`; DataError names the row and the column that has no Connect value."""
-        if self._pick is not None:
-            rows = list(map(self._pick, rows))
-        attributes = self._attributes
-        made = [dict(zip(attributes, row, strict=False)) for row in rows]
-        for attribute, column, convert, required in self._conversions:
-            for fields in made:
-                value = fields[attribute]
-                if value is not None:
-                    try:
-                        value = fields[attribute] = convert(value)
-                    except (ValueError, TypeError, OverflowError) as exc:
-                        raise DataError(self._complaint(column, fields[attribute], fields, str(exc))) from exc
-                if required and value is None:
-                    raise DataError(self._complaint(column, None, fields, "no value in a column that is NOT NULL"))
-        make = self._make
-        return [make(**fields) for fields in made]
+        try:
+            return self._build(rows)
+        except (ValueError, TypeError, OverflowError) as exc:
+            raise self._culprit(rows) or exc from None
 
-    def _complaint(self, column: ResultColumn, value: Any, fields: dict[str, Any], why: str) -> str:
-        first = next(iter(fields.values()), None)
-        return (
-            f"Column {column.label} ({column.type}) of {self.schema.name or 'the query'} has the value "
-            f"{_short(value)} in the row that begins with {_short(first)}: {why}. "
-            f"Convert it in a query, or leave it out"
-        )
+    def _culprit(self, rows: Sequence[Row]) -> DataError | None:
+        """The first value that cannot be converted, as an error."""
+        for row in rows:
+            for index, convert in self._conversions.items():
+                column = self.columns[index]
+                optional = column.target is not None and column.target.schema.optional
+                if optional and row[index] is None:
+                    continue
+                try:
+                    convert(row[index])
+                except (ValueError, TypeError, OverflowError) as exc:
+                    error = DataError(
+                        f"Column {column.label} ({column.type}) of {self.schema.name or 'the query'} has the value "
+                        f"{_short(row[index])} in the row that begins with {_short(row[0])}: {exc}. "
+                        f"Convert it in a query, or leave it out"
+                    )
+                    error.__cause__ = exc
+                    return error
+        return None
 
 
-def _picker(indexes: Sequence[int]) -> Callable[[Row], Row]:
-    if not indexes:
-        return lambda row: ()
-    if len(indexes) == 1:
-        only = indexes[0]
-        return lambda row: (row[only],)
-    return itemgetter(*indexes)
+def _required(convert: Convert) -> Convert:
+    """`convert` for a column that is NOT NULL; zero dates make None of a value all the same."""
+
+    def converted(value: Any) -> Any:
+        found = None if value is None else convert(value)
+        if found is None:
+            raise ValueError("no value in a column that is NOT NULL")
+        return found
+
+    return converted
+
+
+def _builder(
+    make: Any, width: int, targets: Mapping[int, tuple[str, Target]], conversions: Mapping[int, Convert]
+) -> Callable[[Sequence[Row]], list[Any]]:
+    """A function from rows to structs, for columns (by index) to attributes of the class `make`.
+
+    It is compiled, as namedtuple and dataclass compile theirs: one call with keywords a row, where a
+    dictionary a row would cost four times as much, and most of what reading a row costs at all. The text
+    is made of numbers and of attribute names, which are identifiers.
+    """
+    known: dict[str, Any] = {"make": make}
+    arguments = []
+    for index, (attribute, target) in targets.items():
+        value = f"v{index}"
+        if index in conversions:
+            known[f"f{index}"] = conversions[index]
+            value = f"f{index}(v{index})"
+            if target.schema.optional:
+                value = f"None if v{index} is None else {value}"
+        if attribute.isascii():
+            arguments.append(f"{attribute}={value}")
+        else:
+            # The compiler would normalise it, and the class has it as it is.
+            known[f"n{index}"] = attribute
+            arguments.append(f"**{{n{index}: {value}}}")
+    row = ", ".join(f"v{index}" for index in range(width))
+    text = f"lambda {', '.join(known)}: lambda rows: [make({', '.join(arguments)}) for {row}, in rows]"
+    compiled = eval(text, {"__builtins__": {}})  # noqa: S307  # see above
+    build: Callable[[Sequence[Row]], list[Any]] = compiled(**known)
+    return build
 
 
 def _short(value: Any) -> str:
