@@ -143,4 +143,6 @@ def run(kind: type[S], build: Callable[[S], Service]) -> int:
     except SynclineError as exc:
         print(exc, file=sys.stderr)  # noqa: T201  # the process's last word
         return 1
+    except KeyboardInterrupt:  # before it served; from then on the signal is a request to stop
+        return 130
     return 0

@@ -98,10 +98,11 @@ class Proxy:
             target += b"?" + request.scope["query_string"]
         url = httpx.URL(instance)
         headers = end_to_end(request.headers.raw, without=SET_HERE)
-        headers += _about(request)
-        headers.append((b"host", url.netloc))
+        headers += [*_about(request), (b"host", url.netloc)]
         body: httpx.AsyncByteStream | httpx.ByteStream = httpx.ByteStream(b"")
         if "transfer-encoding" in request.headers:
+            # One way to tell the end of the body: two that disagree hide a second request in the first.
+            headers = [(name, value) for name, value in headers if name != b"content-length"]
             headers.append((b"transfer-encoding", b"chunked"))
             body = _Body(request)
         elif "content-length" in request.headers:
@@ -115,7 +116,17 @@ class Proxy:
         )
 
 
-SET_HERE = frozenset({b"host", b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+SET_HERE = frozenset(
+    {
+        b"host",
+        b"expect",
+        b"forwarded",
+        b"x-real-ip",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+    }
+)
 """Of a request: what a caller claims about them is not passed on."""
 
 SAID_TWICE = frozenset({b"date", b"trace-id"})

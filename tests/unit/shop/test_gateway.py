@@ -206,6 +206,20 @@ def test_a_body_without_declared_length_arrives_whole(http: httpx.Client) -> Non
     assert told["length"] == 140_000
 
 
+def test_a_request_with_two_lengths_is_passed_on_with_one(setting: Setting, http: httpx.Client) -> None:
+    raw = (
+        b"POST /both/echo HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    )
+    url = httpx.URL(setting.url)
+    with socket.create_connection((url.host, url.port or 0)) as connection:
+        connection.sendall(raw)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert told["length"] == 2
+    assert "content-length" not in dict(told["headers"])
+
+
 def test_headers_of_one_connection_stay_and_callers_cannot_forge_where_they_come_from(
     setting: Setting, http: httpx.Client
 ) -> None:
@@ -216,6 +230,7 @@ def test_headers_of_one_connection_stay_and_callers_cannot_forge_where_they_come
         ("te", "trailers"),
         ("x-forwarded-for", "6.6.6.6"),
         ("x-forwarded-host", "evil"),
+        ("forwarded", "for=6.6.6.6"),
         ("cookie", "session=1"),
     ]
     told = http.get("/both/echo", headers=sent).json()
@@ -225,7 +240,7 @@ def test_headers_of_one_connection_stay_and_callers_cannot_forge_where_they_come
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-host"] == httpx.URL(setting.url).netloc.decode()
     assert headers["host"] == f"127.0.0.1:{told['port']}"
-    assert {"x-private", "te", "connection"}.isdisjoint(headers)
+    assert {"x-private", "te", "connection", "forwarded"}.isdisjoint(headers)
     assert len(told["headers"]) == len(headers)
 
 
