@@ -228,8 +228,10 @@ class GroupCoordinator:
         if empty and beat.epoch == JOIN:
             group = self._consumer(group_id)
         if not isinstance(group, ConsumerGroup):
-            missing = "not found" if group is None else "is not a consumer group"
-            raise KafkaError(GROUP_ID_NOT_FOUND, f"Group {group_id} {missing}.")
+            if group is not None:
+                raise KafkaError(GROUP_ID_NOT_FOUND, f"Group {group_id} is not a consumer group.")
+            kind = "Consumer group" if beat.epoch > JOIN else "Group"
+            raise KafkaError(GROUP_ID_NOT_FOUND, f"{kind} {group_id} not found.")
         try:
             answer = group.heartbeat(beat)
         except OSError as exc:
@@ -302,8 +304,6 @@ class GroupCoordinator:
         group = self._groups.get(group_id)
         if isinstance(group, ConsumerGroup):
             group.check_fetch(member_id, epoch)
-        elif group is None and epoch >= 0:
-            raise KafkaError(GROUP_ID_NOT_FOUND)
 
     def delete_offsets(self, group_id: str, places: Iterable[Place]) -> dict[Place, int]:
         """Delete offsets; an error code for each. KafkaError when the group does not let any go."""

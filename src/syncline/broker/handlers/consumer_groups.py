@@ -15,8 +15,7 @@ from syncline.broker.errors import (
     KafkaError,
 )
 from syncline.broker.group_records import Partitions, by_topic
-from syncline.broker.handlers.groups import GROUP_OPERATIONS
-from syncline.broker.handlers.metadata import NO_AUTHORIZED_OPERATIONS
+from syncline.broker.handlers.groups import with_operations
 from syncline.broker.wire import Answer as Body
 from syncline.broker.wire import Api, Context
 
@@ -64,22 +63,19 @@ def _told(partitions: Partitions) -> list[dict[str, Any]]:
 
 def _check(broker: Any, group_id: str, beat: Beat, context: Context) -> None:
     """KafkaError for a heartbeat that cannot be meant."""
-    subscribes = bool(beat.topics) or beat.regex is not None or (context.api_version >= 1 and beat.topics is not None)
     joins = beat.epoch == JOIN
     rules = (
         (bool(group_id), "GroupId can't be empty."),
         (beat.instance_id != "", "InstanceId can't be empty."),
         (beat.rack_id != "", "RackId can't be empty."),
-        (beat.epoch >= LEAVE_FOR_NOW, f"MemberEpoch is invalid: {beat.epoch}."),
+        (beat.epoch >= LEAVE_FOR_NOW, "MemberEpoch is invalid."),
         (bool(beat.member_id) or (joins and context.api_version == 0), "MemberId can't be empty."),
         (beat.epoch != LEAVE_FOR_NOW or beat.instance_id is not None, "InstanceId can't be null."),
         (not joins or beat.rebalance_ms >= 0, "RebalanceTimeoutMs must be provided in first request."),
         (not joins or beat.owned == frozenset(), "TopicPartitions must be empty when (re-)joining."),
         (
-            not joins or subscribes,
-            "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining."
-            if context.api_version >= 1
-            else "SubscribedTopicNames must be set in first request.",
+            not joins or beat.topics is not None or beat.regex is not None,
+            "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
         ),
     )
     for holds, message in rules:
@@ -97,12 +93,8 @@ def _check(broker: Any, group_id: str, beat: Beat, context: Context) -> None:
 
 
 def consumer_group_describe(broker: Any, request: Any, context: Context) -> Body:
-    operations = GROUP_OPERATIONS if request.include_authorized_operations else NO_AUTHORIZED_OPERATIONS
-    return {
-        "groups": [
-            {**_described(broker, group_id), "authorized_operations": operations} for group_id in request.group_ids
-        ]
-    }
+    described = [_described(broker, group_id) for group_id in request.group_ids]
+    return {"groups": with_operations(described, request.include_authorized_operations)}
 
 
 def _described(broker: Any, group_id: str) -> dict[str, Any]:

@@ -6,7 +6,13 @@ from typing import Any
 
 from syncline.broker.consumer_groups import ConsumerGroup
 from syncline.broker.coordinator import Group
-from syncline.broker.errors import GROUP_ID_NOT_FOUND, INVALID_REQUEST, NONE, KafkaError
+from syncline.broker.errors import (
+    GROUP_ID_NOT_FOUND,
+    INCONSISTENT_GROUP_PROTOCOL,
+    INVALID_REQUEST,
+    NONE,
+    KafkaError,
+)
 from syncline.broker.groups import ClassicGroup, Joined, Joining, State, Synced
 from syncline.broker.handlers.metadata import NO_AUTHORIZED_OPERATIONS, NODE_ID
 from syncline.broker.wire import Answer, Api, Context
@@ -67,6 +73,8 @@ def _ms(delta: Any) -> int:
 
 async def sync_group(broker: Any, request: Any, context: Context) -> Answer:
     try:
+        if context.api_version >= 5 and None in (request.protocol_type, request.protocol_name):
+            raise KafkaError(INCONSISTENT_GROUP_PROTOCOL)
         synced: Synced = await broker.groups.sync(
             request.group_id,
             request.member_id,
@@ -121,14 +129,21 @@ def leave_group(broker: Any, request: Any, context: Context) -> Answer:
 
 
 def describe_groups(broker: Any, request: Any, context: Context) -> Answer:
-    wants_operations = getattr(request, "include_authorized_operations", False)
-    operations = GROUP_OPERATIONS if wants_operations else NO_AUTHORIZED_OPERATIONS
-    return {
-        "groups": [
-            {**_described(broker.groups.get(group_id), group_id, context), "authorized_operations": operations}
-            for group_id in request.groups
-        ]
-    }
+    described = [_described(broker.groups.get(group_id), group_id, context) for group_id in request.groups]
+    return {"groups": with_operations(described, getattr(request, "include_authorized_operations", False))}
+
+
+def with_operations(groups: list[dict[str, Any]], asked: bool) -> list[dict[str, Any]]:
+    """Groups with what one may do with each, if that was asked and there is such a group."""
+    return [
+        {
+            **group,
+            "authorized_operations": GROUP_OPERATIONS
+            if asked and not group["error_code"]
+            else NO_AUTHORIZED_OPERATIONS,
+        }
+        for group in groups
+    ]
 
 
 def _described(group: Group | None, group_id: str, context: Context) -> dict[str, Any]:
@@ -144,7 +159,7 @@ def _described(group: Group | None, group_id: str, context: Context) -> dict[str
             "protocol_data": "",
             "members": [],
         }
-    # What members sent and got belongs to a generation; while there is none, it would mislead.
+    # Which of a member's metadata counts is only known once a protocol was chosen for all.
     stable = group.state is State.STABLE
     return {
         "error_code": NONE,
@@ -160,7 +175,7 @@ def _described(group: Group | None, group_id: str, context: Context) -> dict[str
                 "client_id": member.client_id,
                 "client_host": member.host,
                 "member_metadata": member.metadata(group.protocol) if stable else b"",
-                "member_assignment": member.assignment if stable else b"",
+                "member_assignment": member.assignment,
             }
             for member in group.members.values()
         ],
