@@ -69,7 +69,10 @@ class Connection:
         raise ConnectError(str(last)) from last
 
     def try_get(self) -> Any:
-        """A live DB-API connection, opened with one attempt; Unreachable, of kind AWAY, when that fails."""
+        """A live DB-API connection, opened with one attempt.
+
+        Raises Unreachable when that fails, of kind AWAY unless another attempt would fail as well.
+        """
         if self._connection is not None and self._clock.monotonic() - self._used > IDLE_SECONDS:
             with self.dialect.refusing():
                 alive = self.dialect.alive(self._connection)
@@ -81,7 +84,8 @@ class Connection:
             except Refused as exc:
                 raise Unreachable(
                     f"Could not connect to database {self.settings.url.masked}: {exc}",
-                    Refusal.AWAY,
+                    # An account or a database that is not known will not be known the next time either.
+                    Refusal.SCHEMA if exc.kind is Refusal.SCHEMA else Refusal.AWAY,
                     state=exc.state,
                     code=exc.code,
                 ) from exc

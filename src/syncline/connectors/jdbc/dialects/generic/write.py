@@ -140,7 +140,7 @@ class GenericRows(RowWriter):
 
         names = (*target.keys, *target.others)
         marks: dict[str, Any] = {name: sa.bindparam(f"p{number}") for number, name in enumerate(names)}
-        same = sa.and_(*(table.c[key] == marks[key] for key in target.keys))
+        same = sa.and_(sa.true(), *(table.c[key] == marks[key] for key in target.keys))
         if operation is Operation.DELETE:
             delete = table.delete().where(same)
             return lambda rows: self._all(delete, rows)

@@ -24,6 +24,8 @@ LARGEST_STATEMENT: Final = 8 * 1024 * 1024
 """Statements are kept below this even where max_allowed_packet is larger."""
 STATEMENT_SHARE: Final = 0.9
 """Of max_allowed_packet, which also holds a little besides the text."""
+MARK: Final = "\0"
+"""Stands for a value in statements that are not finished; no name can hold it."""
 
 _TYPES: Final[Mapping[Type, str]] = {
     Type.INT8: "TINYINT",
@@ -55,6 +57,7 @@ class MySqlRows(RowWriter):
 
     def __init__(self, dialect: Dialect, connection: Any) -> None:
         self._dialect = dialect
+        self._is_pymysql = type(connection).__module__.startswith("pymysql")
         self._cursor = connection.cursor()
         self._cursor.execute("SELECT @@max_allowed_packet")
         packet = int(self._cursor.fetchone()[0])
@@ -119,7 +122,9 @@ class MySqlRows(RowWriter):
             return lambda columns: self._chunked(
                 f"DELETE FROM {table} WHERE {key} IN (", _literals(columns[0]), ",", ")"
             )
-        return self._one_by_one(*_statement(self._dialect, operation, target))
+        sql, order = _statement(self._dialect, operation, target)
+        percent = "%%" if self._is_pymysql else "%"
+        return self._one_by_one(sql.replace("%", percent).replace(MARK, "%s"), order)
 
     # -- INSERT -------------------------------------------------------------------------------
 
@@ -148,8 +153,9 @@ class MySqlRows(RowWriter):
         """One statement, or several where one would be too large."""
         parts = list(parts)
         body = between.join(parts)
-        # Characters have up to four bytes; only what may be too large by that is measured.
-        if 4 * len(body) > self._limit and len(parts) > 1 and len(body.encode()) + len(head) + len(tail) > self._limit:
+        # Encoded here, because of text that cannot be the driver sends nothing at all, and says so of the statement.
+        size = len(body.encode()) + len(head.encode()) + len(tail)
+        if size > self._limit and len(parts) > 1:
             middle = len(parts) // 2
             self._chunked(head, parts[:middle], between, tail)
             self._chunked(head, parts[middle:], between, tail)
@@ -199,17 +205,17 @@ def _assignments(dialect: Dialect, target: Target) -> str:
 
 
 def _statement(dialect: Dialect, operation: Operation, target: Target) -> tuple[str, list[int]]:
-    """UPDATE or DELETE of one row, and which of the target's columns its marks stand for."""
+    """UPDATE or DELETE of one row, and which of the target's columns each MARK in it stands for."""
     table = dialect.qualified(target.table.id)
-    where = " AND ".join(f"{dialect.quote(key)} = %s" for key in target.keys)
+    where = " AND ".join(f"{dialect.quote(key)} = {MARK}" for key in target.keys)
     keys = list(range(len(target.keys)))
     if operation is Operation.DELETE:
         return f"DELETE FROM {table} WHERE {where}", keys
     order = [*range(len(keys), len(keys) + len(target.others)), *keys]
-    sets = ", ".join(f"{dialect.quote(name)} = %s" for name in target.others)
+    sets = ", ".join(f"{dialect.quote(name)} = {MARK}" for name in target.others)
     if target.version is not None:
         mine = dialect.quote(target.version)
-        where += f" AND ({mine} IS NULL OR {mine} <= %s)"
+        where += f" AND ({mine} IS NULL OR {mine} <= {MARK})"
         order.append(len(keys) + target.others.index(target.version))
     return f"UPDATE {table} SET {sets} WHERE {where}", order
 

@@ -21,8 +21,8 @@ from syncline.data import DATE, DECIMAL, TIME, Schema, Type
 
 log = logging.getLogger(__name__)
 
-FEW: Final = 20
-"""Up to so many rows a statement per row is faster than COPY with its three messages."""
+FEW: Final = 50
+"""Up to so many rows a statement per row is faster than going through a temporary table."""
 
 _TYPES: Final[Mapping[Type, str]] = {
     Type.INT8: "SMALLINT",
@@ -91,22 +91,20 @@ class PostgreSqlRows(RowWriter):
 
     def prepare(self, operation: Operation, target: Target) -> Write:
         names = target.keys if operation is Operation.DELETE else (*target.keys, *target.others)
-        single = _single(self._dialect, operation, target)
         # A view takes no COPY.
-        into_table = operation is Operation.INSERT and target.table.kind is not Kind.VIEW
-        stage = None if into_table else self._stage(target, names)
-        if into_table:
-            many = self._copy(self._dialect.qualified(target.table.id), names)
-        elif stage is not None:
+        if operation is Operation.INSERT and target.table.kind is not Kind.VIEW:
+            return self._copy(self._dialect.qualified(target.table.id), names)
+        single = _single(self._dialect, operation, target)
+        stage = self._stage(target, names)
+        many = None
+        if stage is not None:
             many = self._through(stage, names, _from_stage(self._dialect, operation, target, stage))
-        else:
-            many = None
 
         def write(columns: Sequence[Bound]) -> None:
             if many is not None and len(columns[0].values) > FEW:
                 many(columns)
-                return
-            self._cursor.executemany(single, list(zip(*map(_texts, columns), strict=True)))
+            else:
+                self._cursor.executemany(single, list(zip(*map(_texts, columns), strict=True)))
 
         return write
 
@@ -125,7 +123,7 @@ class PostgreSqlRows(RowWriter):
             if found is None or found.state != "42501":
                 raise
             self._connection.rollback()
-            log.warning("no temporary tables are allowed, so %s is written row by row: %s", target.table.id, found)
+            log.warning("%s is written row by row, since no temporary copy may be made: %s", target.table.id, found)
             return None
         return stage
 
