@@ -56,9 +56,9 @@ def txn_offset_commit(broker: Any, request: Any, context: Context) -> Answer:
         broker.groups.check_commit(request.group_id, by, transactional=True)
         broker.groups.commit_pending(request.group_id, offsets, request.producer_id, request.producer_epoch)
     except KafkaError as exc:
-        # Clients of the first two versions know the older code only (KIP-588).
-        old = exc.code == PRODUCER_FENCED and context.api_version < 2
-        codes.update(dict.fromkeys(offsets, INVALID_PRODUCER_EPOCH if old else exc.code))
+        # As the partition's leader, not the transaction coordinator, would say it.
+        code = INVALID_PRODUCER_EPOCH if exc.code == PRODUCER_FENCED else exc.code
+        codes.update(dict.fromkeys(offsets, code))
     return {"topics": _answers(codes)}
 
 
