@@ -51,9 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.log(result.what, result.who, {k: round(v, 1) for k, v in result.figures.items()})
                 results.append(result)
 
-        def sinks(
-            worker: WorkerProgram, opponents: Sequence[scenarios.Opponent], kinds: Sequence[str]
-        ) -> None:
+        def sinks(worker: WorkerProgram, opponents: Sequence[scenarios.Opponent], kinds: Sequence[str]) -> None:
             for target in targets:
                 if target.kind in kinds:
                     for opponent in opponents:

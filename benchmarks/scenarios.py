@@ -151,9 +151,7 @@ def source(worker: WorkerProgram, target: Target, bootstrap: str, count: int) ->
         "postgresql": "serial primary key",
         "sqlite": "integer primary key",
     }[target.kind]
-    stamp = {"mariadb": "datetime default now()", "postgresql": "timestamp", "sqlite": "timestamp"}[
-        target.kind
-    ]
+    stamp = {"mariadb": "datetime default now()", "postgresql": "timestamp", "sqlite": "timestamp"}[target.kind]
     with contextlib.closing(target.connect()) as connection:
         cursor = connection.cursor()
         cursor.execute(
@@ -199,9 +197,7 @@ def source(worker: WorkerProgram, target: Target, bootstrap: str, count: int) ->
     return Result(f"source from {target.kind}", "Syncline, incrementing, defaults", figures)
 
 
-def latency(
-    worker: WorkerProgram, opponent: Opponent, target: Target, bootstrap: str, samples: int
-) -> Result:
+def latency(worker: WorkerProgram, opponent: Opponent, target: Target, bootstrap: str, samples: int) -> Result:
     """Milliseconds from before produce until a reader of the table sees the row, one record at a time."""
     table = f"l{time.monotonic_ns()}"
     create_topic(bootstrap, table)

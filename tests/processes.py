@@ -90,9 +90,7 @@ class BrokerProgram(Program):
     @classmethod
     def at(cls, folder: Path) -> BrokerProgram:
         port = free_port()
-        return cls(
-            ["broker", "--data", folder / "broker", "--port", str(port)], folder / "broker.log", port=port
-        )
+        return cls(["broker", "--data", folder / "broker", "--port", str(port)], folder / "broker.log", port=port)
 
     @property
     def bootstrap(self) -> str:
@@ -138,9 +136,7 @@ class WorkerProgram(Program):
             path = folder / f"{name}.properties"
             path.write_text("".join(f"{k}={v}\n" for k, v in {"name": name, **config}.items()))
             files.append(path)
-        return cls(
-            ["connect-standalone", properties, *files], folder / "worker.log", url=f"http://127.0.0.1:{port}"
-        )
+        return cls(["connect-standalone", properties, *files], folder / "worker.log", url=f"http://127.0.0.1:{port}")
 
     def start(self) -> None:
         began = time.monotonic()

@@ -146,9 +146,7 @@ def test_a_database_that_is_down_refuses_the_connector_with_the_reason(
 ) -> None:
     database = own_server.database("d")
     own_server.kill()
-    answer = httpx.post(
-        f"{worker.url}/connectors", json={"name": topic, "config": config(database, topic)}, timeout=60
-    )
+    answer = httpx.post(f"{worker.url}/connectors", json={"name": topic, "config": config(database, topic)}, timeout=60)
     assert answer.status_code == 400
     assert "Could not connect to database" in answer.json()["message"]
     assert own_server.password not in answer.text

@@ -256,9 +256,7 @@ def test_the_tutorials_source_brings_rows_to_its_topic(
         "CREATE TABLE users (id int auto_increment primary key, user_id varchar(20), pwd varchar(20), "
         "name varchar(20), created_at datetime default NOW())"
     )
-    mariadb.query(
-        "INSERT INTO users(user_id,pwd,name,created_at) VALUES ('u1','p1','n1','2020-01-01 12:00:00')"
-    )
+    mariadb.query("INSERT INTO users(user_id,pwd,name,created_at) VALUES ('u1','p1','n1','2020-01-01 12:00:00')")
     body = at(SOURCE_BODY, mariadb).replace("my_topic_", topic).replace("my-source-connect", topic)
     answer = curl(worker, body)
     assert answer["type"] == "source"

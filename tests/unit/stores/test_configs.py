@@ -122,9 +122,7 @@ def test_tasks_left_pending_by_a_crash_do_not_join_the_next_set() -> None:
 
 
 def test_a_connector_created_again_does_not_find_its_predecessors_tasks() -> None:
-    state = snapshot(
-        CREATED, task(0), TasksCommitted(X, 1), ConnectorConfigured(X, None), TargetSet(X, None), CREATED
-    )
+    state = snapshot(CREATED, task(0), TasksCommitted(X, 1), ConnectorConfigured(X, None), TargetSet(X, None), CREATED)
     assert state.tasks_of(X) == []
     assert state.inconsistent == frozenset()
     # Compaction keeps the task and commit records behind the new connector's first ones.
@@ -144,9 +142,7 @@ def test_the_applied_configuration_is_the_one_at_the_commit() -> None:
 
 
 def test_a_target_of_a_later_version_counts_as_started() -> None:
-    assert parse(b"target-state-x", b'{"state":"PAUSED","state.v2":"RESTING"}') == TargetSet(
-        X, StoredTarget.STARTED
-    )
+    assert parse(b"target-state-x", b'{"state":"PAUSED","state.v2":"RESTING"}') == TargetSet(X, StoredTarget.STARTED)
     assert parse(b"target-state-x", b'{"state":"PAUSED"}') == TargetSet(X, StoredTarget.PAUSED)
 
 

@@ -66,9 +66,7 @@ def test_a_late_unassigned_of_the_old_owner_does_not_hide_the_new_owners_running
     [
         pytest.param(None, status("FAILED"), True, id="nothing there yet"),
         pytest.param(status("RUNNING", 9), status("FAILED", 3), True, id="one's own record"),
-        pytest.param(
-            status("RUNNING", 9, "other:1"), status("FAILED", 3), False, id="a later owner's record"
-        ),
+        pytest.param(status("RUNNING", 9, "other:1"), status("FAILED", 3), False, id="a later owner's record"),
         pytest.param(status("RUNNING", 9, "other:1"), status("RUNNING", 3), True, id="not a safe state"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
@@ -25,6 +25,7 @@ def installed() -> Plugins:
 
 
 NAME: Final = ConnectorName("c")
+NOTHING: Final[Mapping[str, str]] = {}
 
 
 @dataclass
@@ -51,18 +52,21 @@ class World:
     def task(self, index: int = 0) -> TaskId:
         return TaskId(self.name, index)
 
-    def start_sink(self, target: TargetState = TargetState.STARTED, index: int = 0, **config: str) -> TaskId:
-        """A sink task on topic `t`; keyword arguments are options with `_` for `.`."""
-        return self._start({"connector.class": PROBE_SINK, "topics": "t"}, target, index, config)
+    def start_sink(
+        self, options: Mapping[str, str] = NOTHING, *, target: TargetState = TargetState.STARTED, index: int = 0
+    ) -> TaskId:
+        """A sink task on topic `t`."""
+        return self._start({"connector.class": PROBE_SINK, "topics": "t", **options}, target, index)
 
-    def start_source(self, target: TargetState = TargetState.STARTED, index: int = 0, **config: str) -> TaskId:
+    def start_source(
+        self, options: Mapping[str, str] = NOTHING, *, target: TargetState = TargetState.STARTED, index: int = 0
+    ) -> TaskId:
         """A source task."""
-        return self._start({"connector.class": PROBE_SOURCE}, target, index, config)
+        return self._start({"connector.class": PROBE_SOURCE, **options}, target, index)
 
-    def _start(self, base: dict[str, str], target: TargetState, index: int, config: dict[str, str]) -> TaskId:
-        merged = {**base, **{key.replace("_", "."): value for key, value in config.items()}}
+    def _start(self, config: dict[str, str], target: TargetState, index: int) -> TaskId:
         task = self.task(index)
-        self.worker.start_task(task, {"name": self.name, **merged}, {}, target)
+        self.worker.start_task(task, {"name": self.name, **config}, {}, target)
         if target is TargetState.STARTED:
             self.heard.wait(lambda: bool(self.heard.tasks.get(task)), "the task to say something")
         return task

@@ -68,7 +68,7 @@ def test_a_retriable_error_brings_the_same_list_again_and_nothing_else(world: Wo
     world.sink.on_put = hurry
     world.sink.put_errors = [RetriableError("busy"), RetriableError("busy"), None]
     world.kafka.produce("t", b"a", b"b")
-    world.start_sink(consumer_override_max_poll_records="1")
+    world.start_sink({"consumer.override.max.poll.records": "1"})
     assert world.sink.received(2) == ["a", "b"]
     assert [call for call in world.sink.calls if call[0] == "put" and call[1]][:3] == [("put", 1)] * 3
 
@@ -95,7 +95,7 @@ def test_what_is_put_again_is_not_committed_meanwhile(world: World) -> None:
 def test_any_other_error_of_put_fails_the_task_and_is_never_tolerated(world: World) -> None:
     world.sink.put_errors = [DataError("bad row")]
     world.kafka.produce("t", b"a")
-    world.start_sink(errors_tolerance="all", **DEAD_LETTERS)
+    world.start_sink({"errors.tolerance": "all", **DEAD_LETTERS})
     trace = world.wait_failed()
     assert trace.startswith(
         "org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask due to unrecoverable exception."
@@ -109,7 +109,7 @@ def test_any_other_error_of_put_fails_the_task_and_is_never_tolerated(world: Wor
 def test_records_before_the_failed_list_stay_committed(world: World) -> None:
     world.sink.put_errors = [None, ValueError("bad row")]
     world.kafka.produce("t", b"a", b"b")
-    world.start_sink(consumer_override_max_poll_records="1")
+    world.start_sink({"consumer.override.max.poll.records": "1"})
     world.wait_failed()
     world.wait_committed(1)
 
@@ -241,7 +241,7 @@ def test_a_task_may_rewind_while_it_takes_records(world: World) -> None:
 
     world.sink.on_put = rewind_once
     world.kafka.produce("t", b"a", b"b", b"c")
-    world.start_sink(consumer_override_max_poll_records="1")
+    world.start_sink({"consumer.override.max.poll.records": "1"})
     assert world.sink.received(5) == ["a", "b", "c", "b", "c"]
     world.wait_committed(3)
 
@@ -276,7 +276,7 @@ def test_records_read_ahead_of_a_pause_are_kept_in_order(world: World) -> None:
 
     world.sink.on_put = pause_at_first
     world.kafka.produce("t", *(str(number).encode() for number in range(10)))
-    world.start_sink(consumer_override_max_poll_records="2")
+    world.start_sink({"consumer.override.max.poll.records": "2"})
     assert world.sink.received(10) == [str(number) for number in range(10)]
     world.wait_committed(10)
 
@@ -321,7 +321,7 @@ def test_a_paused_task_still_takes_part_in_a_rebalance(world: World) -> None:
 
 
 def test_a_task_that_begins_paused_is_not_started_before_it_is_resumed(world: World) -> None:
-    task = world.start_sink(TargetState.PAUSED)
+    task = world.start_sink(target=TargetState.PAUSED)
     world.heard.wait_task(task, State.PAUSED)
     assert world.sink.names() == []
     world.worker.set_target(world.name, TargetState.STARTED)
@@ -352,8 +352,13 @@ def test_topics_are_told_once_by_their_name_in_kafka(world: World) -> None:
     router = "org.apache.kafka.connect.transforms.RegexRouter"
     world.kafka.produce("t", b"a", b"b")
     world.start_sink(
-        **{"transforms": "r", "transforms.r.type": router, "transforms.r.regex": ".*", "transforms.r.replacement": "u"},
-        consumer_override_max_poll_records="1",
+        {
+            "transforms": "r",
+            "transforms.r.type": router,
+            "transforms.r.regex": ".*",
+            "transforms.r.replacement": "u",
+            "consumer.override.max.poll.records": "1",
+        }
     )
     world.sink.received(2)
     assert [record.topic for record in world.sink.records] == ["u", "u"]
@@ -365,13 +370,13 @@ def test_topics_that_match_the_pattern_are_read_also_when_they_come_later(world:
     world.kafka.produce("orders-1", b"a")
     world.kafka.produce("other", b"x")
     world.kafka.produce("__orders-internal", b"x")
-    world.start_sink(**{"topics": "", "topics.regex": "(__)?orders-.*"})
+    world.start_sink({"topics": "", "topics.regex": "(__)?orders-.*"})
     assert world.sink.received(1) == ["a"]
 
 
 def test_a_record_that_cannot_be_converted_fails_the_task_and_names_the_record(world: World) -> None:
     world.kafka.produce("t", b"1", b"x", b"3")
-    world.start_sink(value_converter="org.apache.kafka.connect.json.JsonConverter")
+    world.start_sink({"value.converter": "org.apache.kafka.connect.json.JsonConverter"})
     trace = world.wait_failed()
     assert trace.startswith(
         "org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler "
@@ -385,9 +390,12 @@ def test_a_record_that_cannot_be_converted_fails_the_task_and_names_the_record(w
 def test_bad_records_go_to_the_dead_letters_and_their_offsets_are_committed(world: World) -> None:
     world.kafka.produce("t", b'"a"', b"{", b'"b"', b"}")
     world.start_sink(
-        **{"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false"},
-        errors_tolerance="all",
-        **DEAD_LETTERS,
+        {
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter.schemas.enable": "false",
+            "errors.tolerance": "all",
+            **DEAD_LETTERS,
+        }
     )
     assert world.sink.received(2) == ["a", "b"]
     world.wait_committed(4)
@@ -398,9 +406,7 @@ def test_offsets_wait_until_the_dead_letters_are_durable(world: World) -> None:
     world.kafka.held = True
     world.kafka.produce("t", b"{")
     world.start_sink(
-        value_converter="org.apache.kafka.connect.json.JsonConverter",
-        errors_tolerance="all",
-        **DEAD_LETTERS,
+        {"value.converter": "org.apache.kafka.connect.json.JsonConverter", "errors.tolerance": "all", **DEAD_LETTERS}
     )
     world.sink.wait_call("flush", 2)
     assert world.committed() is None
@@ -413,9 +419,7 @@ def test_a_dead_letter_that_is_refused_fails_the_task_before_the_offset_moves(wo
     world.kafka.refuse_records = lambda topic, value: ConnectError("too large") if topic == "d" else None
     world.kafka.produce("t", b"{")
     world.start_sink(
-        value_converter="org.apache.kafka.connect.json.JsonConverter",
-        errors_tolerance="all",
-        **DEAD_LETTERS,
+        {"value.converter": "org.apache.kafka.connect.json.JsonConverter", "errors.tolerance": "all", **DEAD_LETTERS}
     )
     assert "dead-letter topic d" in world.wait_failed()
     assert world.committed() is None
@@ -431,9 +435,7 @@ def test_a_task_may_report_single_records(world: World) -> None:
     world.sink.on_put = report_bad
     world.kafka.produce("t", b"a", b"bad", b"b", key=b"k")
     world.start_sink(
-        errors_tolerance="all",
-        **DEAD_LETTERS,
-        errors_deadletterqueue_context_headers_enable="true",
+        {"errors.tolerance": "all", **DEAD_LETTERS, "errors.deadletterqueue.context.headers.enable": "true"}
     )
     assert world.sink.received(2) == ["a", "b"]
     world.wait_committed(3)
@@ -456,10 +458,7 @@ def test_a_record_reported_after_it_was_put_is_read_again_for_its_bytes(world: W
 
     world.sink.on_put = hold
     world.kafka.produce("t", b"late")
-    world.start_sink(
-        errors_tolerance="all",
-        **DEAD_LETTERS,
-    )
+    world.start_sink({"errors.tolerance": "all", **DEAD_LETTERS})
     with world.kafka.changed:
         assert world.kafka.changed.wait_for(lambda: world.kafka.values("d") == [b"late"], 20)
 
@@ -472,16 +471,14 @@ def test_reporting_without_tolerance_writes_the_letter_and_fails_the_task(world:
 
     world.sink.on_put = report
     world.kafka.produce("t", b"bad")
-    world.start_sink(
-        **DEAD_LETTERS,
-    )
+    world.start_sink({**DEAD_LETTERS})
     assert "Tolerance exceeded in error handler" in world.wait_failed()
     assert world.kafka.values("d") == [b"bad"]
     assert world.committed() is None
 
 
 def test_there_is_no_reporter_unless_failures_go_somewhere(world: World) -> None:
-    world.start_sink(errors_tolerance="all")
+    world.start_sink({"errors.tolerance": "all"})
     world.sink.wait_call("open")
     assert world.sink.tasks[0].context.errant_record_reporter is None
 
