@@ -47,7 +47,7 @@ def main() -> int:
             # A terminal without UTF-8 shows question marks instead of ending the command.
             stream.reconfigure(errors="replace")
     try:
-        status = int(cli(standalone_mode=False, prog_name="syncline") or 0)
+        status = int(_run() or 0)
         sys.stdout.flush()
     except typer.Exit as exc:
         return exc.exit_code
@@ -64,6 +64,17 @@ def main() -> int:
         if not hasattr(exc, "format_message"):
             raise
         return _failed(exc.format_message(), getattr(exc, "exit_code", 2))
+    return status
+
+
+def _run() -> int | None:
+    try:
+        status: int | None = cli(standalone_mode=False, prog_name="syncline")
+    except SystemExit as exc:
+        # Some versions of typer turn a broken pipe into status 1, though nothing has failed.
+        if isinstance(exc.__context__, BrokenPipeError):
+            raise exc.__context__ from None
+        raise
     return status
 
 
