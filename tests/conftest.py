@@ -6,8 +6,13 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import Database, Server, make_mariadb, make_postgresql, running
+
+# A machine that is busy is no failure.
+settings.register_profile("syncline", deadline=None)
+settings.load_profile("syncline")
 
 
 @pytest.fixture(scope="session")
