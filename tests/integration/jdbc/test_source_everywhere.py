@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -296,3 +297,39 @@ def test_bulk_reads_the_whole_table_each_time(world: World) -> None:
     worker = world.worker(mode="bulk", batch_max_rows="7")
     for _ in range(2):
         assert sorted(ids(worker.poll(HOUR, once=True))) == list(range(1, 101))
+
+
+SLOW = {
+    "mariadb": "SELECT 1 AS id, SLEEP(300) AS s",
+    "postgresql": "SELECT 1 AS id, pg_sleep(300)::text AS s",
+    "sqlite": (
+        "SELECT 1 AS id, (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 100000000000) "
+        "SELECT count(*) FROM c) AS s"
+    ),
+}
+
+
+def test_stopping_does_not_wait_for_a_slow_query(world: World) -> None:
+    del world.config["table.whitelist"]
+    task = world.worker(mode="bulk", query=SLOW[world.dialect]).tasks[0]
+    ended = threading.Event()
+    outcome: list[object] = []
+
+    def poll() -> None:
+        outcome.append(task.poll())
+        ended.set()
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    wait_for(lambda: task._querying.is_set(), "the query runs")
+
+    def stopped() -> bool:
+        task.stop()
+        return ended.wait(0.1)
+
+    try:
+        # Again and again: the first wish may come before the query does.
+        wait_for(stopped, "the poll returns", seconds=30)
+    finally:
+        thread.join(60)
+    assert outcome == [None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -113,6 +114,47 @@ def test_a_connection_cut_inside_a_long_result_is_continued_after_the_last_row(s
     finally:
         streaming.stop()
     assert seen == list(range(1, 101))
+
+
+def test_a_query_that_is_killed_half_way_does_not_pass_for_complete(server: Server, worker: Worker) -> None:
+    slow = {
+        "mariadb": "SELECT id, SLEEP(0.05) AS s, REPEAT('x', 20000) AS w FROM t",  # more than the server keeps back
+        "postgresql": "SELECT id, pg_sleep(0.05)::text AS s FROM t",
+    }
+    config = {**worker.config, "mode": "bulk", "query": slow[server.kind], "batch.max.rows": "5"}
+    for name in ("table.whitelist", "incrementing.column.name"):
+        del config[name]
+    streaming = Worker(config, Offsets())
+    enough = threading.Event()
+    killer = threading.Thread(target=kill_queries, args=(server, enough))
+    try:
+        assert len(streaming.step()) == 5
+        seen = 5
+        killer.start()
+        while not streaming.retried:
+            seen += len(streaming.step())
+            assert streaming.error is None
+            assert seen < 100
+    finally:
+        enough.set()
+        killer.join(60)
+        streaming.stop()
+
+
+def kill_queries(server: Server, enough: threading.Event) -> None:
+    """End the slow queries that run, and leave the connections open."""
+    with contextlib.closing(server.connect("outages")) as connection, connection.cursor() as cursor:
+        while not enough.wait(0.02):
+            if server.kind == "postgresql":
+                cursor.execute(
+                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = 'outages' AND state = 'active' AND pid <> pg_backend_pid()"
+                )
+                continue
+            cursor.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT id, SLEEP%'")
+            for (number,) in cursor.fetchall():
+                with contextlib.suppress(Exception):  # it has ended by itself
+                    cursor.execute(f"KILL QUERY {number}")
 
 
 def test_attempts_may_be_limited(server: Server, worker: Worker) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.connectors.jdbc.reading import TableName
@@ -16,6 +16,9 @@ from syncline.errors import ConnectError, RetriableError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+STOP_SECONDS: Final = 5.0
+"""How long the end of a look at the tables is waited for."""
 
 
 def selected(tables: Sequence[TableName], config: SourceConfig, quote: str) -> list[TableName]:
@@ -98,11 +101,13 @@ class TableMonitor:
         """Begin looking."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End; a look under way is waited for, so that nothing is reported afterwards."""
+    def stop(self, interrupt: Callable[[], None] = lambda: None) -> None:
+        """End; nothing is reported afterwards. `interrupt` is called to shorten a look that is under way."""
         self._stopping.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            interrupt()
+            # A connection attempt cannot be cut short; the thread ends by itself when it returns.
+            self._thread.join(STOP_SECONDS)
 
     def tables(self, seconds: float) -> list[TableName] | None:
         """The newest list; None when even the first is not there after `seconds`.

@@ -167,6 +167,13 @@ class Reader(Protocol):
         """End the transaction, so that none stays open between polls."""
         ...
 
+    def interrupt(self, connect: Callable[[], Any]) -> None:
+        """Stop the query that is running, if one is; called from another thread.
+
+        `connect` opens a second connection, for databases that take such a wish from there only.
+        """
+        ...
+
 
 class Reread(Exception):  # a word of the protocol between Rows and the task, never an outcome
     """The driver cannot represent a value; the same query asked again will bring it another way."""

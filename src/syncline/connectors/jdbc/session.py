@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final
 
 from syncline.connectors.jdbc.connection import Connection
@@ -19,14 +20,25 @@ from syncline.connectors.jdbc.options import dialect_for, settings_of
 from syncline.connectors.jdbc.reading import Reader
 from syncline.connectors.jdbc.source_config import SourceConfig
 from syncline.connectors.jdbc.types import TypeSettings
-from syncline.errors import ConfigError, ConnectError
+from syncline.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+INTERRUPT_SECONDS: Final = 5
+"""How long a second connection, to stop a query on the first, may take."""
 
 MakeReader = Callable[[Any, TypeSettings, str, Settings], Reader]
 
 
 def _mysql(connection: Any, types: TypeSettings, quote: str, settings: Settings) -> Reader:
     year_is_date = (settings.option("yearIsDateType") or "true").lower() != "false"
-    return MySqlReader(connection, types, quote=quote, year_is_date=year_is_date)
+    return MySqlReader(
+        connection,
+        types,
+        quote=quote,
+        year_is_date=year_is_date,
+        session_variables=settings.option("sessionVariables") or "",
+    )
 
 
 def _postgresql(connection: Any, types: TypeSettings, quote: str, settings: Settings) -> Reader:
@@ -60,25 +72,29 @@ class Session:
         quoting = config.quote_sql_identifiers.lower() != "never"
         self._quote = self.dialect.quote_mark if quoting else ""
         self._types = config.types
-        self._connection = Connection(
-            self.dialect, self._settings, attempts=1, backoff_ms=0, stopping=threading.Event()
-        )
+        self._connection = Connection(self.dialect, self._settings, attempts=1, backoff_ms=0)
         self._connection.on_connect = self._forget
         self._reader: Reader | None = None
 
     def reader(self) -> Reader:
         """A reader on a live connection. Raises Refused, of kind AWAY when there is no connection now."""
-        try:
-            connection = self._connection.get()
-        except ConnectError as exc:
-            if isinstance(exc.__cause__, Refused):
-                raise exc.__cause__ from None
-            raise
+        connection = self._connection.try_get()
         if self._reader is None:
             with self.refusing():
                 make = READERS[self.dialect.name]
                 self._reader = make(connection, self._types, self._quote, self._settings)
         return self._reader
+
+    def interrupt(self) -> None:
+        """Make a query that is running end soon, with an error; called from another thread."""
+        reader = self._reader
+        if reader is None:
+            return
+        try:
+            with self.refusing():
+                reader.interrupt(lambda: self.dialect.connect(replace(self._settings, timeout=INTERRUPT_SECONDS)))
+        except Refused as exc:
+            log.debug("interrupting a query: %s", exc)
 
     def refusing(self) -> AbstractContextManager[None]:
         """Turns the driver's errors inside into Refused."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from syncline.api import ConnectorContext, PluginKind, SourceConnector, SourceContext, SourceTask, plugin
 from syncline.clock import SYSTEM_CLOCK, Clock
+from syncline.connectors.jdbc.connection import LONGEST_PAUSE, pause_ms
 from syncline.connectors.jdbc.dialect import Refused
 from syncline.connectors.jdbc.discovery import TableMonitor, selected, split
 from syncline.connectors.jdbc.modes import Mode
@@ -34,7 +35,8 @@ VERSION: Final = "10.10.0"
 
 LONGEST_WAIT_SECONDS: Final = 1.0
 """The longest a poll waits, so that a pause is obeyed soon."""
-FIRST_RETRY_SECONDS: Final = 0.2
+FIRST_RETRY_MS: Final = 100
+"""The shortest pause before a failed query is run again."""
 
 
 @plugin(PluginKind.SOURCE, "io.confluent.connect.jdbc.JdbcSourceConnector", version=VERSION, settings=SourceConfig)
@@ -86,9 +88,8 @@ class JdbcSourceConnector(SourceConnector):
 
     def stop(self) -> None:
         if self._monitor is not None:
-            self._monitor.stop()
-        if self._session is not None:
-            self._session.close()
+            assert self._session is not None
+            self._monitor.stop(self._session.interrupt)
 
     def make_task(self) -> SourceTask:
         return JdbcSourceTask()
@@ -152,6 +153,8 @@ class JdbcSourceTask(SourceTask):
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._stopping = threading.Event()
+        self._querying = threading.Event()
+        """Set while the database is busy with a query of this task."""
         self._session: Session | None = None
         self._turns: list[_Turn] = []
         self._prepared = False
@@ -186,6 +189,7 @@ class JdbcSourceTask(SourceTask):
         try:
             with self._session.refusing():
                 reader = self._session.reader()
+                self._querying.set()
                 if not self._prepared:
                     for each in self._turns:
                         each.querier.prepare(reader)
@@ -196,9 +200,13 @@ class JdbcSourceTask(SourceTask):
             turn.querier.abandon()
             return []
         except Refused as exc:
+            if self._stopping.is_set():
+                return None
             raise self._failed(turn, exc) from exc
         except DataError as exc:
             raise ConnectError(f"{_capital(turn.querier.plan.name)} cannot be read: {exc}") from exc
+        finally:
+            self._querying.clear()
         turn.failures = 0
         turn.due = self._clock.monotonic()
         if not turn.querier.sweeping:
@@ -207,6 +215,8 @@ class JdbcSourceTask(SourceTask):
 
     def stop(self) -> None:
         self._stopping.set()
+        if self._querying.is_set() and self._session is not None:
+            self._session.interrupt()
 
     def close(self) -> None:
         if self._session is not None:
@@ -249,8 +259,7 @@ class JdbcSourceTask(SourceTask):
         attempts = self._config.query_retry_attempts
         if 0 < attempts < turn.failures:
             return ConnectError(f"Failed to read {name} after retries: {error}")
-        longest = max(self._config.connection_backoff_ms / 1_000, FIRST_RETRY_SECONDS)
-        wait = min(longest, FIRST_RETRY_SECONDS * 2.0 ** min(turn.failures - 1, 30))
+        wait = pause_ms(max(self._config.connection_backoff_ms // LONGEST_PAUSE, FIRST_RETRY_MS), turn.failures) / 1_000
         turn.due = self._clock.monotonic() + wait
         return RetriableError(f"{_capital(name)} cannot be read now, again in {wait:.1f} s: {error}")
 

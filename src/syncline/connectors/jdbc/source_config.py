@@ -191,7 +191,7 @@ class SourceConfig:
     )
     connection_attempts: int = option(
         "connection.attempts",
-        "How often to try to connect when the connector starts.",
+        "Accepted for compatibility; a database that is away is asked again for as long as it takes.",
         kind=Kind.INT,
         default="3",
         importance=Importance.LOW,

@@ -9,7 +9,7 @@ a CAST instead; only then does a query differ from the plain SELECT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -61,7 +61,15 @@ class _Result:
 class MySqlReader:
     """Over a connection of `mariadb` or PyMySQL."""
 
-    def __init__(self, connection: Any, settings: TypeSettings, *, quote: str = "`", year_is_date: bool = True) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        settings: TypeSettings,
+        *,
+        quote: str = "`",
+        year_is_date: bool = True,
+        session_variables: str = "",
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self.quote = quote
@@ -71,7 +79,10 @@ class MySqlReader:
         self._with_dates: set[str] = set()
         # As for the JDBC driver: clocks as the server shows them, which db.timezone says how to read, and
         # SQL as the server takes it. A reader that is slow, because Kafka is, must not be cut off.
+        self._number = int(self._select("SELECT CONNECTION_ID()")[0][0])
         self._run("SET SESSION time_zone = DEFAULT, sql_mode = DEFAULT, net_write_timeout = 3600")
+        if session_variables:
+            self._run(f"SET SESSION {session_variables}")
 
     # --- the catalogue -----------------------------------------------------------------------------
 
@@ -139,6 +150,15 @@ class MySqlReader:
     def end(self) -> None:
         self._connection.commit()
 
+    def interrupt(self, connect: Callable[[], Any]) -> None:
+        second = connect()
+        try:
+            cursor = second.cursor()
+            cursor.execute(f"KILL QUERY {self._number}")
+            cursor.close()
+        finally:
+            second.close()
+
     # --- rows --------------------------------------------------------------------------------------
 
     def open(self, query: Query, *, stream: bool) -> MySqlRows:
@@ -154,6 +174,19 @@ class MySqlReader:
             self._recognise(key, fields)
             raise Reread
         return MySqlRows(self, cursor, key, known)
+
+    def check_complete(self) -> None:
+        """Raise the error that ended a result, if one did.
+
+        The C driver takes an error in the midst of rows for their end: a query killed after half of them
+        would pass for a table half as long.
+        """
+        if self._is_pymysql:
+            return
+        import mariadb
+
+        for _, code, text in self._select("SHOW ERRORS"):
+            raise mariadb.OperationalError(text, code)
 
     def without_zero_parts(self, key: str) -> None:
         """From now on select the dates of this table or query in the form that knows zero parts."""
@@ -242,12 +275,16 @@ class MySqlRows:
 
     def fetch(self, count: int) -> list[Row]:
         try:
-            return list(self._cursor.fetchmany(count))
+            rows = list(self._cursor.fetchmany(count))
         except ValueError as exc:
             # The C driver met a DATE such as 2024-02-00, which a Python date cannot be.
             self._cursor.close()
             self._reader.without_zero_parts(self._key)
             raise Reread from exc
+        if len(rows) < count:
+            self._cursor.close()
+            self._reader.check_complete()
+        return rows
 
     def columns(self, rows: Sequence[Row]) -> list[ResultColumn]:
         return self._reader.columns_of(self._result, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from syncline.connectors.jdbc.dialects.postgresql.columns import (
@@ -122,6 +122,9 @@ class PostgreSqlReader:
 
     def end(self) -> None:
         self._connection.commit()
+
+    def interrupt(self, connect: Callable[[], Any]) -> None:
+        self._connection.cancel_safe(timeout=5.0)
 
     # --- rows --------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -80,6 +80,9 @@ class SqliteReader:
 
     def end(self) -> None:
         self._connection.commit()
+
+    def interrupt(self, connect: Callable[[], Any]) -> None:
+        self._connection.interrupt()
 
     # --- rows --------------------------------------------------------------------------------------
 
