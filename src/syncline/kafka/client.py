@@ -7,8 +7,9 @@ a consumer fetches at most 16 MB ahead, unless the properties say otherwise.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message
 from confluent_kafka import Consumer as RdConsumer
@@ -25,11 +26,15 @@ from syncline.kafka.ports import KafkaRecord, OnDelivery, QueueFull, RawHeaders,
 
 __all__ = ["KAFKA", "Admin", "Consumer", "Kafka", "Producer"]
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 ROOM_SECONDS: Final = 0.1
 """How long `send` waits for room in the queue before it looks again."""
 ASK_SECONDS: Final = 30
+SLICE_SECONDS: Final = 0.05
+"""How long a read may keep the calls of other threads waiting."""
 
 _PRODUCER: Final[Settings] = {
     "acks": "all",
@@ -185,6 +190,23 @@ class Consumer:
         self._incremental = settings.get("partition.assignment.strategy", "") in ("cooperative-sticky", "")
         self._commits: list[tuple[dict[TopicPartition, int], Callable[[ConnectError | None], None]]] = []
         self._consumer = making(lambda: RdConsumer({**settings, "on_commit": self._committed, "logger": log}))
+        self._others = 0
+        self._turn = threading.Condition()
+
+    def _aside(self, call: Callable[[], T]) -> T:
+        """A call that may come from another thread than the reader's.
+
+        The library lets one thread in at a time, and a reader that polls in a loop leaves no gap: without the
+        count, which makes the reader wait, a commit would wait for ever.
+        """
+        with self._turn:
+            self._others += 1
+        try:
+            return calling(call)
+        finally:
+            with self._turn:
+                self._others -= 1
+                self._turn.notify_all()
 
     def subscribe(self, topics: Sequence[str], rebalance: Rebalance) -> None:
         def assigned(_: RdConsumer, partitions: list[RdPartition]) -> None:
@@ -214,7 +236,13 @@ class Consumer:
 
     def read(self, count: int, seconds: float) -> list[KafkaRecord]:
         # Asked for many at once, the library would wait for all of them or for the whole time.
-        found = calling(lambda: self._consumer.consume(1, seconds))
+        with self._turn:
+            self._turn.wait_for(lambda: not self._others, seconds)
+        found: list[Message] = []
+        for _ in range(max(round(seconds / SLICE_SECONDS), 1)):
+            found = calling(lambda: self._consumer.consume(1, min(seconds, SLICE_SECONDS)))
+            if found or self._others:
+                break
         if not found:
             return []
         if count > 1:
@@ -226,7 +254,7 @@ class Consumer:
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
-        results = calling(lambda: self._consumer.commit(offsets=wanted, asynchronous=False))
+        results = self._aside(lambda: self._consumer.commit(offsets=wanted, asynchronous=False))
         for result in results or ():
             if result.error is not None:
                 raise translated(result.error)
@@ -236,7 +264,7 @@ class Consumer:
         self._commits.append(entry)
         wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
         try:
-            calling(lambda: self._consumer.commit(offsets=wanted, asynchronous=True))
+            self._aside(lambda: self._consumer.commit(offsets=wanted, asynchronous=True))
         except ConnectError:
             self._commits.remove(entry)
             raise
