@@ -55,6 +55,8 @@ class MemoryKafka:
         """The properties of every client made, in order."""
         self.refuse_commits: ConnectError | None = None
         """Set to have commits fail with it."""
+        self.refuse_topics: ConnectError | None = None
+        """Raised by every request to make a topic."""
         self.refuse_records: Callable[[str, bytes | None], Exception | None] = lambda topic, value: None
         """Gives the error with which a record is not delivered."""
         self.held = False
@@ -387,8 +389,8 @@ class MemoryAdmin:
             if exists_ok:
                 return False
             raise TopicExists(f"Topic '{name}' already exists.")
-        if replication_factor > 1:
-            raise ConnectError(f"INVALID_REPLICATION_FACTOR: {replication_factor} replicas on one broker")
+        if self._kafka.refuse_topics is not None:
+            raise self._kafka.refuse_topics
         logs: list[list[KafkaRecord]] = [[] for _ in range(max(partitions, 1))]
         self._kafka.topics[name] = _Topic(logs, replication_factor, dict(configs or {}))
         return True

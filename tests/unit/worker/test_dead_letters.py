@@ -116,8 +116,10 @@ def test_a_topic_that_is_there_is_taken_as_it_is() -> None:
 
 
 def test_a_topic_that_cannot_be_made_is_said_with_the_option() -> None:
+    kafka = MemoryKafka()
+    kafka.refuse_topics = ConnectError("INVALID_REPLICATION_FACTOR: 3 replicas on one broker")
     with pytest.raises(ConnectError) as caught:
-        letters(MemoryKafka(), {"errors.deadletterqueue.topic.replication.factor": "3"})
+        letters(kafka, {"errors.deadletterqueue.topic.replication.factor": "3"})
     assert str(caught.value).startswith(
         "Could not initialize dead letter queue with topic=d and errors.deadletterqueue.topic.replication.factor=3"
     )

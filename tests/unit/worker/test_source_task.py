@@ -265,6 +265,7 @@ def test_a_worker_may_forbid_that_connectors_set_up_topics(world: World) -> None
 
 
 def test_a_topic_that_cannot_be_made_fails_the_task_with_advice(world: World) -> None:
+    world.kafka.refuse_topics = ConnectError("INVALID_REPLICATION_FACTOR: 3 replicas on one broker")
     world.start_source({"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "3"})
     world.source.emit(numbered(1))
     assert "Task failed to create new topic t" in world.wait_failed()
