@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from syncline.clock import SYSTEM_CLOCK
+from syncline.cluster.files import read_connector
+from syncline.cluster.herder import Herder
 from syncline.cluster.standalone import StandaloneHerder
 from syncline.errors import ConfigError, ConnectError, SynclineError
 from syncline.ids import TopicPartition
 from syncline.kafka.client import Admin, Consumer, Producer
 from syncline.kafka.ports import BEGINNING, END, KafkaRecord
 from syncline.options.properties import read_properties
-from syncline.rest.app import RestApp
-from syncline.rest.server import RestServer, bind
+from syncline.options.providers import resolve_worker
+from syncline.rest.app import Part, RestApp, RestSettings
+from syncline.rest.server import Listener, RestServer, Tls, bind
 from syncline.stores.file import FileOffsets
 from syncline.worker.plugins import Plugins
-from syncline.worker.settings import WorkerSettings
-from syncline.worker.states import Target
+from syncline.worker.settings import WorkerOptions, WorkerSettings
+
+__all__ = [
+    "StandaloneWorker",
+    "kafka_admin",
+    "kafka_producer",
+    "kafka_records",
+    "kafka_watermarks",
+    "log_to_stderr",
+    "read_connector",
+    "run_broker",
+    "run_standalone",
+    "worker_properties",
+]
 
 log = logging.getLogger(__name__)
 
@@ -40,62 +55,137 @@ def log_to_stderr(level: str = "INFO") -> None:
 
 
 class StandaloneWorker:
-    """A standalone Connect worker in this process: herder, REST interface, offset file."""
+    """A standalone Connect worker in this process: REST interface, herder, offset file."""
 
-    def __init__(self, properties: dict[str, str]) -> None:
-        settings = WorkerSettings.of(properties).standalone()
-        listeners = settings.options.listeners or ["http://:8083"]
-        self._listener = bind(listeners[0])
-        host = settings.options.advertised_host or self._listener.host
-        if host in ("", "0.0.0.0", "::"):
-            host = socket.gethostname()
-        self.worker_id = f"{host}:{settings.options.advertised_port or self._listener.port}"
-        self.port = self._listener.port
-        self.herder = StandaloneHerder(
-            settings, Plugins.installed(), FileOffsets(Path(settings.options.offset_file)), self.worker_id
-        )
-        app = RestApp(
-            self.herder, allow_origin=settings.options.allow_origin, allow_methods=settings.options.allow_methods
-        )
-        self._rest = RestServer(app, self._listener)
+    def __init__(self, properties: Mapping[str, str]) -> None:
+        """ConfigError when the configuration cannot be used, or a port is taken."""
+        settings = WorkerSettings.of(resolve_worker(properties)).standalone()
+        settings.warn_of_unused()
+        options = settings.options
+        with ExitStack() as undo:
+            listeners = [_bound(undo, address, "listeners") for address in options.listeners or ["http://:8083"]]
+            apart = [_bound(undo, address, "admin.listeners") for address in options.admin_listeners or []]
+            self.worker_id = _worker_id(options, listeners)
+            self.port = listeners[0].port
+            self.herder = StandaloneHerder(
+                settings,
+                Plugins.installed(options.plugin_path),
+                FileOffsets(Path(options.offset_file)),
+                self.worker_id,
+            )
+            ours = Part.ALL if options.admin_listeners is None else Part.WITHOUT_ADMIN
+            self._servers = [
+                *_servers(self.herder, settings, listeners, ours, "listeners.https."),
+                *_servers(self.herder, settings, apart, Part.ADMIN_ONLY, "admin.listeners.https."),
+            ]
+            undo.pop_all()
 
     def start(self) -> None:
-        """Returns when the REST interface answers and connectors can be created."""
-        try:
-            self.herder.start()
-        except BaseException:
-            self._listener.socket.close()
-            raise
-        self._rest.start()
+        """Returns when connectors can be created; `/health` answers meanwhile."""
+        for server in self._servers:
+            server.start()
+        self.herder.start()
         log.info("Syncline Connect worker %s is ready", self.worker_id)
 
     def stop(self) -> None:
-        """REST first, then connectors and tasks, as Kafka Connect does."""
-        self._rest.stop()
+        """REST first, then tasks and connectors."""
+        for server in self._servers:
+            server.stop()
         self.herder.stop()
 
 
+def _bound(undo: ExitStack, address: str, key: str) -> Listener:
+    listener = bind(address, key)
+    undo.callback(listener.socket.close)
+    return listener
+
+
+def _worker_id(options: WorkerOptions, listeners: Sequence[Listener]) -> str:
+    """Host and port under which other workers and users reach this one."""
+    wanted = (options.advertised_listener or "http").lower()
+    chosen = next((listener for listener in listeners if listener.scheme == wanted), listeners[0])
+    host = options.advertised_host or chosen.host
+    if host in ("", "0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"{host}:{options.advertised_port or chosen.port}"
+
+
+def _servers(
+    herder: Herder, settings: WorkerSettings, listeners: Sequence[Listener], part: Part, prefix: str
+) -> list[RestServer]:
+    options = settings.options
+    rest = RestSettings.of(
+        origins=options.allow_origin,
+        methods=options.allow_methods,
+        extra_headers=options.response_headers,
+        part=part,
+    )
+    return [
+        RestServer(
+            RestApp(herder, rest),
+            listener,
+            Tls.of(settings.properties, prefix) if listener.scheme == "https" else None,
+        )
+        for listener in listeners
+    ]
+
+
+def worker_properties(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """A worker's properties file; variables such as CONNECT_GROUP_ID win over it, as in container images.
+
+    After the prefix `_` stands for a dot, `__` for an underscore and `___` for a dash.
+    """
+    prefix = "CONNECT_"
+    given = {
+        re.sub("_{1,3}", lambda run: {1: ".", 2: "_", 3: "-"}[len(run[0])], name.removeprefix(prefix).lower()): value
+        for name, value in environment.items()
+        if name.startswith(prefix)
+    }
+    return {**read_properties(path), **given}
+
+
+class _Ended(BaseException):
+    """A signal came while the worker was starting."""
+
+
 def run_standalone(worker_file: Path, connector_files: Sequence[Path]) -> int:
-    """What `connect-standalone` runs. Status 2 when the worker cannot start, 3 when a connector cannot be made."""
+    """What `connect-standalone` runs until SIGTERM or SIGINT: the exit status, as Kafka Connect has it.
+
+    0 after a clean stop, 2 when the worker cannot start, 3 when a connector cannot be created.
+    """
     log_to_stderr()
     ended = threading.Event()
+    started = False
+
+    def on_signal(number: int, frame: object) -> None:
+        # A second one ends the process at once, whatever still hangs.
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        ended.set()
+        if not started:
+            raise _Ended
+
     for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, lambda *_: ended.set())
+        signal.signal(wanted, on_signal)
+    worker = None
     try:
-        worker = StandaloneWorker(read_properties(worker_file))
+        worker = StandaloneWorker(worker_properties(worker_file, os.environ))
         worker.start()
-    except SynclineError as exc:
-        return _failed(f"the worker cannot start: {exc}", 2)
-    try:
+        started = True
         for path in connector_files:
             name, config, target = read_connector(path)
             worker.herder.create(name, config, target)
             log.info("connector %s created from %s", name, path)
         ended.wait()
     except SynclineError as exc:
-        return _failed(f"{path}: the connector cannot be created: {exc}", 3)
+        if started:
+            return _failed(f"{path}: the connector cannot be created: {exc}", 3)
+        return _failed(f"the worker cannot start: {exc}", 2)
+    except _Ended:
+        return 0
     finally:
-        worker.stop()
+        if worker is not None:
+            worker.stop()
     return 0
 
 
@@ -158,23 +248,3 @@ def kafka_records(bootstrap: str, topic: str, from_beginning: bool, timeout_ms: 
 def _failed(text: str, status: int) -> int:
     print(f"syncline: {text}", file=sys.stderr)  # noqa: T201  # the process's last word
     return status
-
-
-def read_connector(path: Path) -> tuple[str, dict[str, str | None], Target | None]:
-    """A connector file: a JSON object, flat or with name, config and initial_state, or Java properties."""
-    try:
-        content: Any = json.loads(path.read_text())
-    except OSError as exc:
-        raise ConfigError(f"connector file {path} cannot be read: {exc.strerror}") from exc
-    except ValueError:
-        content = read_properties(path)
-    if not isinstance(content, dict):
-        raise ConfigError(f"connector file {path} holds no JSON object")
-    target = None
-    if isinstance(content.get("config"), dict):
-        states = {"RUNNING": Target.STARTED, "PAUSED": Target.PAUSED, "STOPPED": Target.STOPPED}
-        target = states.get(str(content.get("initial_state", "RUNNING")).upper())
-        content = {"name": content.get("name"), **content["config"]}
-    if not content.get("name"):
-        raise ConfigError(f"connector file {path} names no connector: 'name' is missing")
-    return str(content["name"]), {k: None if v is None else str(v) for k, v in content.items()}, target

@@ -4,6 +4,7 @@
     + ConfigError            the user can fix it; holds every message per option
     + RequestError           a REST caller asked for something that cannot be done
     | + BadRequest           the request itself is wrong
+    | + Forbidden            the worker's configuration does not let anybody do that
     | + NotFound             no such connector, task, plugin, logger
     | + AlreadyExists        a connector of that name is there already
     | + Conflict             right now another operation is in the way; try again
@@ -51,6 +52,12 @@ class BadRequest(RequestError):
     """The request is wrong in itself."""
 
     java_class = "org.apache.kafka.connect.runtime.rest.errors.BadRequestException"
+
+
+class Forbidden(RequestError):
+    """The worker's configuration has this switched off."""
+
+    java_class = "org.apache.kafka.connect.runtime.rest.errors.ConnectRestException"
 
 
 class NotFound(RequestError):

@@ -18,8 +18,10 @@ Bootstrap = Annotated[
 
 
 def show_json(value: Any) -> None:
-    """`value` on standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """`value`, plain or of the client's models, on standard output."""
+    import msgspec
+
+    print(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:

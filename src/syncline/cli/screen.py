@@ -44,8 +44,8 @@ class Screen:
 
     def ready(self, child: Child) -> None:
         """A child that got ready."""
-        where = f"  {child.address}" if child.address else ""
-        self.say(f"  [green]✓[/] {child.name:<24}[dim]{child.seconds:5.1f} s[/]{where}")
+        where = f"  {escape(child.address)}" if child.address else ""
+        self.say(f"  [green]✓[/] {child.name:<24}[dim]{child.ready_seconds or 0:5.1f} s[/]{where}")
 
     def done(self, text: str) -> None:
         """Something that went well."""

@@ -18,6 +18,7 @@ import httpx
 from syncline.cli.places import DatabasePlace, free_port
 from syncline.cli.supervise import Child, Program, Stage, Supervisor
 from syncline.client.client import ConnectClient
+from syncline.client.models import ConnectorStateInfo
 
 LOCAL: Final = "127.0.0.1"
 _DRAIN_SECONDS: Final = "1"
@@ -71,7 +72,8 @@ class Shop:
             "config.providers.env.param.allowlist.pattern": "ORDERS_.*",
         }
         properties = self._folder / "worker.properties"
-        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        lines = (f"{key}={value}\n".replace("\\", "\\\\") for key, value in settings.items())
+        properties.write_text("".join(lines), encoding="utf-8")
         return self._start(
             name="worker",
             stage=Stage.WORKER,
@@ -160,15 +162,19 @@ class Shop:
         name: str = body["name"]
         with ConnectClient(self.connect_url, seconds=_REST_SECONDS) as client:
             client.put_config(name, body["config"])
-            status: dict[str, Any] = {}
 
             def runs() -> bool:
-                status.update(client.status(name))
-                tasks = status["tasks"]
-                return bool(tasks) and all(task["state"] == "RUNNING" for task in tasks)
+                tasks = client.status(name).tasks
+                return bool(tasks) and all(task.state == "RUNNING" for task in tasks)
 
-            self.supervisor.wait(runs, lambda: f"the connector {name} does not run: {_trace(status)}")
+            self.supervisor.wait(runs, lambda: f"the connector {name} does not run: {_why(client.status(name))}")
         return name
+
+    def sink_trouble(self) -> str:
+        """Why the sink connector does not write, as far as its worker knows."""
+        name = json.loads((files("syncline_shop") / _SINK).read_text())["name"]
+        with ConnectClient(self.connect_url, seconds=_REST_SECONDS) as client:
+            return _why(client.status(name))
 
     def _serves(self, child: Child) -> bool:
         return child.address is not None and self._answers(f"{child.address}/health/ready")
@@ -185,8 +191,8 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _trace(status: dict[str, Any]) -> str:
-    """Why a connector or its task failed: the first line of its trace."""
-    parts = [status.get("connector", {}), *status.get("tasks", [])]
-    traces = [part["trace"].splitlines()[0] for part in parts if part.get("trace")]
-    return traces[0] if traces else "it has no task yet"
+def _why(status: ConnectorStateInfo) -> str:
+    """Why a connector or its task does not run: the first line of its trace."""
+    traces = [trace for trace in (status.connector.trace, *(task.trace for task in status.tasks)) if trace]
+    states = ", ".join([status.connector.state, *(task.state for task in status.tasks)])
+    return traces[0].splitlines()[0] if traces else f"its connector and tasks are {states}"

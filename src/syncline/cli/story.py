@@ -76,7 +76,7 @@ def remedy(shop: Shop, screen: Screen, broker: Child) -> None:
         return all(_ids(found) >= placed for found in lists.values())
 
     with screen.waiting("the sink writes"):
-        shop.supervisor.wait(all_there, lambda: "the orders did not reach the database")
+        shop.supervisor.wait(all_there, lambda: f"the orders did not reach the database: {shop.sink_trouble()}")
     screen.say()
     screen.say("The first order as it stands in the topic, with its schema:")
     screen.say()
@@ -89,7 +89,7 @@ def remedy(shop: Shop, screen: Screen, broker: Child) -> None:
     screen.verdict(True, "One truth: every instance gives the same list, in the same order.")
     screen.addresses(shop.addresses(orders, gateway))
     screen.say(f"Try: [cyan]curl {gateway.address}/order-service/{user}/orders[/]")
-    screen.say(f"     [cyan]curl {shop.connect_url}/connectors?expand=status[/]")
+    screen.say(f"     [cyan]curl '{shop.connect_url}/connectors?expand=status'[/]")
     screen.say(f"     [cyan]syncline consume orders --from-beginning -b {shop.bootstrap}[/]")
 
 
@@ -101,7 +101,8 @@ def _new_user() -> str:
 def _place_orders(shop: Shop, screen: Screen, gateway: Child, user: str) -> set[str]:
     """Place the orders through the gateway, and tell what it answered; the ids."""
     screen.say()
-    screen.say(f"Four orders through the gateway: POST {gateway.address}/order-service/{user}/orders")
+    screen.say("Four orders through the gateway, which takes turns:")
+    screen.say(f"  [cyan]POST {gateway.address}/order-service/{user}/orders[/]")
     placed = set()
     for product, quantity, price in ORDERS:
         body = {"productId": product, "quantity": quantity, "unitPrice": price}

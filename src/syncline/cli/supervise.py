@@ -69,6 +69,8 @@ class Child:
         self._output = self.log.with_suffix(".out")
         self._output.unlink(missing_ok=True)
         self._began = SYSTEM_CLOCK.monotonic()
+        self.ready_seconds: float | None = None
+        """From the start until it was seen ready."""
         # The write end stays here, unread and unwritten: that it is open is the message.
         read_end, self._tether = os.pipe()
         with self._output.open("wb") as out, self.log.open("ab") as log:
@@ -98,10 +100,11 @@ class Child:
         line = self._output.read_text()
         return line.split()[-1] if line.endswith("\n") else None
 
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return SYSTEM_CLOCK.monotonic() - self._began
+    def is_ready(self) -> bool:
+        """Whether it is ready, or was once."""
+        if self.ready_seconds is None and self.program.ready(self):
+            self.ready_seconds = SYSTEM_CLOCK.monotonic() - self._began
+        return self.ready_seconds is not None
 
     def check(self) -> None:
         """Raise ChildFailed if the child has ended."""
@@ -172,7 +175,7 @@ class Supervisor:
         waiting = list(children)
 
         def all_ready() -> bool:
-            for child in [child for child in waiting if child.program.ready(child)]:
+            for child in [child for child in waiting if child.is_ready()]:
                 waiting.remove(child)
                 self._on_ready(child)
             return not waiting
@@ -191,6 +194,7 @@ class Supervisor:
         while True:
             for child in self._children:
                 child.check()
+                child.is_ready()
             if condition():
                 return
             if SYSTEM_CLOCK.monotonic() > deadline:

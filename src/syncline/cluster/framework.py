@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from syncline.api import Plugin, PluginKind
-from syncline.options import Importance, Kind, Option, Width, at_least, one_of, option, options_of
-from syncline.options.checks import any_case, refuse
+from syncline.cluster.versions import satisfies
+from syncline.options import Importance, Kind, Option, Width, any_case, at_least, one_of, option, options_of
+from syncline.options.checks import refuse
+from syncline.options.option import Recommend
 from syncline.worker.plugins import Plugins
 
 _COMMON: Final = "Common"
 _ERRORS: Final = "Error Handling"
 _EOS: Final = "Exactly Once Support"
 HIGH, MEDIUM, LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
-CONVERTER_KEYS: Final = ("key.converter", "value.converter", "header.converter")
+CONVERTER_KEYS: Final = {
+    "key.converter": PluginKind.CONVERTER,
+    "value.converter": PluginKind.CONVERTER,
+    "header.converter": PluginKind.HEADER_CONVERTER,
+}
 
 
 def _name(name: str, value: Any) -> None:
@@ -35,7 +41,7 @@ def _name(name: str, value: Any) -> None:
 
 def _unique(name: str, value: Any) -> None:
     if value is not None and len(set(value)) != len(value):
-        raise refuse(name, value, "Duplicate alias provided.")
+        raise refuse(name, f"[{', '.join(value)}]", "Duplicate alias provided.")
 
 
 def _regex(name: str, value: Any) -> None:
@@ -43,6 +49,18 @@ def _regex(name: str, value: Any) -> None:
         re.compile(value or "")
     except re.error as exc:
         raise refuse(name, value, f"Invalid regex: {exc}") from exc
+
+
+def check_version(plugin: Plugin, wanted: str | None) -> str | None:
+    """What is wrong with a wish for a version of `plugin`; None when it is fulfilled, as no wish is."""
+    if not wanted or not wanted.strip():
+        return None
+    try:
+        if satisfies(plugin.version, wanted):
+            return None
+    except ValueError as exc:
+        return str(exc)
+    return f"Plugin {plugin.java_class} has no version {wanted}, only {plugin.version}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,30 +384,99 @@ class SourceOptions:
     )
 
 
-def _always(values: Sequence[str]) -> Any:
-    return lambda properties: list(values)
+@dataclass(frozen=True, slots=True)
+class Kindred:
+    """Transforms or predicates: the words of their options."""
+
+    kind: PluginKind
+    key: str
+    """The option that lists the aliases, and the prefix of all others."""
+    title: str
+    noun: str
 
 
-def framework_options(plugins: Plugins, plugin: Plugin, converters: dict[str, str | None]) -> Sequence[Option]:
+TRANSFORMS: Final = Kindred(PluginKind.TRANSFORMATION, "transforms", "Transforms", "Transformation")
+PREDICATES: Final = Kindred(PluginKind.PREDICATE, "predicates", "Predicates", "Predicate")
+
+
+def framework_options(plugins: Plugins, plugin: Plugin, converters: Mapping[str, str]) -> list[Option]:
     """The framework's options for a connector; `converters` gives the defaults of the converter keys."""
     kind = SinkOptions if plugin.kind is PluginKind.SINK else SourceOptions
-    return [
-        _completed(plugins, plugin, option, converters) for option in (*options_of(CommonOptions), *options_of(kind))
-    ]
+    completed = _plugin_choices(plugins, plugin, converters)
+    return [completed.get(option.name, option) for option in (*options_of(CommonOptions), *options_of(kind))]
 
 
-def _completed(plugins: Plugins, plugin: Plugin, option: Option, converters: dict[str, str | None]) -> Option:
-    if option.name == "connector.plugin.version":
-        version = plugin.version
-        return replace(option, default=version, recommend=_always([version]))
-    for key in CONVERTER_KEYS:
-        kind = PluginKind.HEADER_CONVERTER if key == "header.converter" else PluginKind.CONVERTER
+def _plugin_choices(plugins: Plugins, plugin: Plugin, converters: Mapping[str, str]) -> dict[str, Option]:
+    """The options that depend on what is installed, by name."""
+    declared = {option.name: option for option in options_of(CommonOptions)}
+    version = declared["connector.plugin.version"]
+    made = [replace(version, default=plugin.version, recommend=_always([plugin.version]))]
+    for key, kind in CONVERTER_KEYS.items():
         default = converters.get(key)
-        if option.name == key:
-            names = sorted(p.java_class for p in plugins.of(kind))
-            return replace(option, default=default, recommend=_always(names))
-        if option.name == f"{key}.plugin.version":
-            known = plugins.find(default, kind) if default else None
-            version = known.version if known is not None else "4.1.0"
-            return replace(option, default=version if default else None, recommend=_always([version]))
-    return option
+        chosen = plugins.find(default, kind) if default else None
+        names = sorted(known.java_class for known in plugins.of(kind))
+        versions = sorted({known.version for known in plugins.of(kind)})
+        made += [
+            replace(declared[key], default=default, recommend=_always(names)),
+            replace(
+                declared[f"{key}.plugin.version"],
+                default=chosen.version if chosen is not None else None,
+                recommend=_always([chosen.version] if chosen is not None else versions),
+            ),
+        ]
+    return {option.name: option for option in made}
+
+
+def alias_options(plugins: Plugins, what: Kindred, alias: str) -> list[Option]:
+    """The framework's options for one transform or predicate."""
+    prefix, group = f"{what.key}.{alias}.", f"{what.title}: {alias}"
+    names = sorted(plugin.java_class for plugin in plugins.of(what.kind))
+    article = f"the {what.noun.lower()} {alias}"
+    options = [
+        Option(
+            name=f"{prefix}type",
+            doc=f"Class of {article}.",
+            kind=Kind.CLASS,
+            required=True,
+            importance=HIGH,
+            group=group,
+            order=0,
+            width=Width.LONG,
+            display=f"{what.noun} type for {alias}",
+            recommend=_always(names),
+        ),
+        Option(
+            name=f"{prefix}plugin.version",
+            doc=f"Version of {article}.",
+            importance=LOW,
+            group=group,
+            order=1,
+            width=Width.MEDIUM,
+            display=f"{what.noun} version for {alias}",
+        ),
+    ]
+    if what is TRANSFORMS:
+        options += [
+            Option(
+                name=f"{prefix}predicate",
+                doc="Alias of the predicate that decides to which records the transformation applies.",
+                default="",
+                group=group,
+                order=2,
+                display="Predicate",
+            ),
+            Option(
+                name=f"{prefix}negate",
+                doc="Whether it applies to the other records instead.",
+                kind=Kind.BOOLEAN,
+                default="false",
+                group=group,
+                order=3,
+                display="Negate",
+            ),
+        ]
+    return options
+
+
+def _always(values: Sequence[str]) -> Recommend:
+    return lambda properties: values

@@ -4,60 +4,58 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from syncline.api import PluginKind
-from syncline.cluster.framework import framework_options
-from syncline.cluster.herder import Body, Given, Herder
-from syncline.cluster.metrics import render
-from syncline.cluster.validation import Validator
-from syncline.errors import AlreadyExists, BadRequest, ConnectError, NotFound, RequestError, trace_of
+import msgspec
+
+from syncline.client.models import ConnectorInfo, ConnectorStateInfo
+from syncline.clock import SYSTEM_CLOCK, Clock
+from syncline.cluster.answers import Answers, StandaloneAnswers
+from syncline.cluster.base import BaseHerder
+from syncline.cluster.herder import Given, GivenOffset
+from syncline.cluster.lanes import Lanes
+from syncline.cluster.progress import current
+from syncline.cluster.restarts import RestartPlan
+from syncline.errors import (
+    AlreadyExists,
+    BadRequest,
+    ConfigError,
+    ConnectError,
+    NotFound,
+    RetriableError,
+    trace_of,
+)
 from syncline.ids import ConnectorName, TaskId
-from syncline.kafka.client import Admin
-from syncline.options.describe import key_info
-from syncline.options.providers import Resolver, has_variable
+from syncline.kafka.client import KAFKA
+from syncline.kafka.ports import Kafka
+from syncline.options.providers import has_variable
+from syncline.stores.configs import (
+    ConfigEvent,
+    ConfigSnapshot,
+    ConnectorConfigured,
+    RestartRequested,
+    TargetSet,
+    TaskConfigured,
+    TasksCommitted,
+)
 from syncline.stores.offsets import OffsetStore
+from syncline.stores.status import ActiveTopic
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerSettings
 from syncline.worker.states import State, Target
-from syncline.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = "4.1.0"
-COMMIT: Final = "syncline"
-
-_STOPPED_ONLY: Final = (
-    "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified "
-    "connector by issuing a 'PUT' request to the '/connectors/{name}/stop' endpoint"
-)
-_ALTERED: Final = "The offsets for this connector have been {what} successfully"
-_ALTERED_HERE: Final = (
-    "The Connect framework-managed offsets for this connector have been {what} successfully. However, if this "
-    "connector manages offsets externally, they will need to be manually {what} in the system that the connector uses."
-)
+CLOSING_SECONDS: Final = 5.0
+"""How long a stop waits for requests that are being worked on, as Kafka Connect waits for a connector."""
+RETRY_FIRST_SECONDS: Final = 0.25
+RETRY_MOST_SECONDS: Final = 60.0
+"""Pauses, doubling, between attempts to make task configurations."""
 
 
-@dataclass(slots=True)
-class _Status:
-    state: State
-    trace: str | None = None
-
-
-@dataclass(slots=True)
-class _Connector:
-    raw: dict[str, str]
-    target: Target
-    task_configs: list[dict[str, str]] = field(default_factory=list)
-    raw_task_configs: list[dict[str, str]] = field(default_factory=list)
-
-
-class StandaloneHerder(Herder):
-    """One lock guards all state; REST requests wait for each other."""
+class StandaloneHerder(BaseHerder):
+    """Requests about one connector wait for each other, those about different ones do not."""
 
     def __init__(
         self,
@@ -65,420 +63,358 @@ class StandaloneHerder(Herder):
         plugins: Plugins,
         offsets: OffsetStore,
         worker_id: str,
-        cluster_id: str | None = None,
+        *,
+        answers: Answers | None = None,
+        kafka: Kafka = KAFKA,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._settings = settings
-        self._plugins = plugins
-        self.worker_id = worker_id
-        self._resolver = Resolver.of(settings.properties)
-        self._validator = Validator(plugins, settings, self._resolver)
-        self._worker = Worker(settings, plugins, offsets, self)
-        self._lock = threading.RLock()
-        self._connectors: dict[ConnectorName, _Connector] = {}
-        self._connector_status: dict[ConnectorName, _Status] = {}
-        self._task_status: dict[TaskId, _Status] = {}
-        self._topics: dict[ConnectorName, set[str]] = defaultdict(set)
-        self._status_lock = threading.Lock()
-        self._cluster_id = cluster_id
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="herder")
+        super().__init__(
+            settings, plugins, offsets, worker_id, answers=answers or StandaloneAnswers(), kafka=kafka, clock=clock
+        )
+        self._kafka = kafka
+        self._clock = clock
+        self._lanes = Lanes()
+        self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        """Guards what follows, each time for a moment."""
+        self._snapshot = ConfigSnapshot()
+        self._restarts: dict[ConnectorName, RestartPlan] = {}
+        """Accepted and not yet begun."""
+        self._retrying: set[ConnectorName] = set()
+
+    # -- start and stop -----------------------------------------------------------------------
 
     def start(self) -> None:
-        self._worker.start()
-        if self._cluster_id is None:
-            self._cluster_id = Admin(self._settings.admin()).cluster_id()
+        with self.progress.during("reading stored offsets"):
+            self._worker.start()
+        servers = self._settings.options.bootstrap_servers
+        with self.progress.during(f"looking for Kafka at {servers}"):
+            try:
+                self._cluster_id = self._kafka.admin(self._settings.admin()).cluster_id()
+            except ConnectError as exc:
+                raise ConnectError(f"Kafka does not answer at bootstrap.servers={servers}: {exc}") from exc
+        self._ready.set()
 
     def stop(self) -> None:
-        self._background.shutdown(wait=True, cancel_futures=True)
-        with self._lock:
-            self._worker.stop()
+        self._closing.set()
+        self._lanes.close(CLOSING_SECONDS)
+        self._worker.stop()
 
-    # -- hearing from the worker --------------------------------------------------------------
+    def wait_ready(self, seconds: float) -> bool:
+        return self._ready.wait(seconds)
+
+    def responds(self, seconds: float) -> bool:
+        # There is no thread that everything waits for: a connector that hangs holds up its own requests only.
+        return self._ready.is_set()
+
+    # -- state --------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> ConfigSnapshot:
+        return self._snapshot
+
+    def _apply(self, *events: ConfigEvent) -> None:
+        with self._lock:
+            for event in events:
+                self._snapshot = self._snapshot.apply(event)
 
     def connector_state(self, name: ConnectorName, state: State, trace: str | None) -> None:
-        with self._status_lock:
-            self._connector_status[name] = _Status(state, trace)
+        if name in self._snapshot.connectors:
+            self._statuses.set_connector(name, self._seen(name, state, trace))
 
     def task_state(self, task: TaskId, state: State, trace: str | None) -> None:
-        with self._status_lock:
-            if task.connector in self._connectors or state is not State.FAILED:
-                self._task_status[task] = _Status(state, trace)
-
-    def requested_reconfiguration(self, name: ConnectorName) -> None:
-        self._background.submit(self._reconfigure, name)
+        if task in self._snapshot.tasks:
+            self._statuses.set_task(task, self._seen(task.connector, state, trace))
 
     def topic_active(self, name: ConnectorName, topic: str, task: int) -> None:
-        if self._settings.options.topic_tracking:
-            with self._status_lock:
-                self._topics[name].add(topic)
+        if self._settings.options.topic_tracking and name in self._snapshot.connectors:
+            self._statuses.add_topic(ActiveTopic(topic, name, task, self._clock.wall_ms()))
 
-    def _reconfigure(self, name: ConnectorName) -> None:
-        try:
-            with self._lock:
-                if name in self._connectors:
-                    self._update_tasks(name)
-        except Exception:  # runs in the background; the connector shows it
-            log.exception("connector %s could not make new task configurations", name)
+    def reset_topics(self, name: str) -> None:
+        self._refuse_without_tracking(to_reset=True)
+        self._statuses.forget_topics(ConnectorName(name))
 
-    # -- reading ------------------------------------------------------------------------------
-
-    def root(self) -> Body:
-        return {"version": VERSION, "commit": COMMIT, "kafka_cluster_id": self._cluster_id}
-
-    def connectors(self) -> list[str]:
-        return list(self._connectors)
-
-    def _known(self, name: str) -> _Connector:
-        known = self._connectors.get(ConnectorName(name))
-        if known is None:
-            raise NotFound(f"Connector {name} not found")
-        return known
-
-    def info(self, name: str) -> Body:
-        known = self._known(name)
-        return {
-            "name": name,
-            "config": dict(known.raw),
-            "tasks": [{"connector": name, "task": index} for index in range(len(known.task_configs))],
-            "type": self._type(known.raw),
-        }
-
-    def _type(self, config: Mapping[str, str]) -> str:
-        plugin = self._plugins.find(config.get("connector.class", ""), PluginKind.SINK, PluginKind.SOURCE)
-        return "unknown" if plugin is None else plugin.kind.value
-
-    def config(self, name: str) -> dict[str, str]:
-        return dict(self._known(name).raw)
-
-    def tasks(self, name: str) -> list[Body]:
-        known = self._known(name)
-        return [
-            {"id": {"connector": name, "task": index}, "config": dict(config)}
-            for index, config in enumerate(known.raw_task_configs)
-        ]
-
-    def status(self, name: str) -> Body:
-        with self._status_lock:
-            status = self._connector_status.get(ConnectorName(name))
-            if status is None:
-                raise NotFound(f"No status found for connector {name}")
-            tasks = sorted(task for task in self._task_status if task.connector == name)
-            return {
-                "name": name,
-                "connector": self._part(status, self._version(name)),
-                "tasks": [{"id": t.index, **self._part(self._task_status[t], self._version(name))} for t in tasks],
-                "type": self._type(self._connectors[ConnectorName(name)].raw)
-                if name in self._connectors
-                else "unknown",
-            }
-
-    def _part(self, status: _Status, version: str | None) -> Body:
-        placed = status.state not in (State.RESTARTING, State.UNASSIGNED)
-        body: Body = {
-            "state": status.state.value,
-            "worker_id": self.worker_id,
-            "version": version if placed else None,
-        }
-        if status.trace:
-            body["trace"] = status.trace
-        return body
-
-    def _version(self, name: str) -> str | None:
-        known = self._connectors.get(ConnectorName(name))
-        plugin = self._plugins.find(
-            known.raw.get("connector.class", "") if known else "", PluginKind.SINK, PluginKind.SOURCE
-        )
-        return None if plugin is None else plugin.version
-
-    def task_status(self, name: str, task: int) -> Body:
-        with self._status_lock:
-            status = self._task_status.get(TaskId(ConnectorName(name), task))
-            if status is None:
-                raise NotFound(f"No status found for task {name}-{task}")
-            return {"id": task, **self._part(status, self._version(name))}
+    def set_cluster_logger(self, name: str, level: str | None) -> None:
+        self.set_logger(name, level)
 
     # -- creating and changing ----------------------------------------------------------------
 
-    def create(self, name: str, config: Given, target: Target | None) -> Body:
-        config = self._named(name, config)
-        self._validator.validate(config).check()
-        with self._lock:
-            if name in self._connectors:
+    def create(self, name: str, config: Given, target: Target | None) -> ConnectorInfo:
+        checked, key = self._checked(name, config), ConnectorName(name)
+        with self._lanes.of(key):
+            if key in self._snapshot.connectors:
                 raise AlreadyExists(f"Connector {name} already exists")
-            return self._put(ConnectorName(name), config, target or Target.STARTED)
+            self._apply(TargetSet(key, target), ConnectorConfigured(key, checked))
+            self._launch(key)
+            made = self.info(name)
+        return msgspec.structs.replace(made, tasks=self._answers.created_tasks(made.tasks))
 
-    def put_config(self, name: str, config: Given) -> tuple[bool, Body]:
-        config = self._named(name, config)
-        self._validator.validate(config).check()
-        with self._lock:
-            known = self._connectors.get(ConnectorName(name))
-            target = known.target if known is not None else Target.STARTED
-            return known is None, self._put(ConnectorName(name), config, target)
+    def put_config(self, name: str, config: Given) -> tuple[bool, ConnectorInfo]:
+        checked, key = self._checked(name, config), ConnectorName(name)
+        with self._lanes.of(key):
+            created = key not in self._snapshot.connectors
+            made = self._replace(key, checked)
+        if created:
+            made = msgspec.structs.replace(made, tasks=self._answers.created_tasks(made.tasks))
+        return created, made
 
-    def patch_config(self, name: str, patch: Given) -> Body:
-        with self._lock:
-            merged: dict[str, str | None] = {**self._known(name).raw, **patch}
-            changed = {key: value for key, value in merged.items() if value is not None}
-            if changed.get("name", name) != name:
-                self._named(name, changed)
-            self._validator.validate(changed).check()
-            return self._put(ConnectorName(name), changed, self._known(name).target)
+    def patch_config(self, name: str, patch: Given) -> ConnectorInfo:
+        key = ConnectorName(name)
+        with self._lanes.of(key):
+            return self._replace(key, self._patched(name, patch))
 
-    @staticmethod
-    def _named(name: str, config: Given) -> dict[str, str | None]:
-        given = config.get("name")
-        if "name" not in config:
-            return {**config, "name": name}
-        if given is not None and given != name:
-            raise BadRequest(f"Connector name configuration ({given}) doesn't match connector name in the URL ({name})")
-        return dict(config)
-
-    def _put(self, name: ConnectorName, config: Given, target: Target) -> Body:
-        raw = {key: value for key, value in config.items() if value is not None}
-        known = self._connectors.get(name)
-        if known is not None:
-            self._stop_tasks(name)
-            self._worker.stop_connector(name)
-            known.raw, known.target = raw, target
-        else:
-            self._connectors[name] = _Connector(raw, target)
-        self._start(name)
+    def _replace(self, name: ConnectorName, config: Mapping[str, str]) -> ConnectorInfo:
+        self._apply(ConnectorConfigured(name, config))
+        self._launch(name)
         return self.info(name)
 
-    def _start(self, name: ConnectorName) -> None:
-        """Start the connector as its target says; an error leaves it FAILED and is not raised."""
-        known = self._connectors[name]
-        if known.target is Target.STOPPED:
-            known.task_configs, known.raw_task_configs = [], []
-            self._forget_tasks(name)
-            self.connector_state(name, State.STOPPED, None)
-            return
-        try:
-            self._worker.start_connector(name, self._resolver.resolve(known.raw), known.target)
-        except Exception as exc:  # a stranger's connector; its state tells, and so does the log
-            log.error("connector %s failed to start: %s", name, exc)
-            return
-        if known.target is Target.STARTED:
-            self._update_tasks(name)
+    def delete(self, name: str) -> None:
+        key = ConnectorName(name)
+        with self._lanes.of(key):
+            self.config(name)
+            self._stop_tasks(key)
+            self._stop_instance(key)
+            self._apply(ConnectorConfigured(key, None), TargetSet(key, None))
+            self._statuses.forget(key)
 
-    def _update_tasks(self, name: ConnectorName) -> None:
-        """Make task configurations; restart the tasks when they differ."""
-        known = self._connectors[name]
-        if known.target is not Target.STARTED or not self._worker.connector_runs(name):
-            return
-        resolved = self._resolver.resolve(known.raw)
+    # -- running what is configured; the connector's lane is held -----------------------------
+
+    def _launch(self, name: ConnectorName) -> None:
+        """Start or restart the connector as configured; an error leaves it FAILED and is not raised."""
         try:
-            made = self._worker.task_configs(name, resolved)
-        except Exception as exc:
+            self._restart_instance(name)
+        except Exception as exc:  # a stranger's connector may fail in any way; its status tells why
+            log.error("connector %s failed to start: %s", name, exc)
+
+    def _restart_instance(self, name: ConnectorName) -> bool:
+        """The connector instance, then its tasks if their configurations change: whether all of them were started anew.
+
+        Raises what the connector raised; it is FAILED then, and its tasks stay as they are.
+        """
+        self._stop_instance(name)
+        target = self._snapshot.target(name)
+        if target is Target.STOPPED:
+            self.connector_state(name, State.STOPPED, None)
+            return False
+        try:
+            config = self._resolved(self._snapshot.connectors[name])
+        except ConfigError as exc:
             self.connector_state(name, State.FAILED, trace_of(exc))
-            log.error("connector %s could not make task configurations: %s", name, exc)
-            return
-        if made == known.task_configs and self._worker.tasks_of(name):
-            return
+            raise
+        with current().during("starting the connector"):
+            self._worker.start_connector(name, config, target)
+        return target is Target.STARTED and self._update_tasks(name)
+
+    def _stop_instance(self, name: ConnectorName) -> None:
+        with current().during(f"stopping connector {name}"):
+            self._worker.stop_connector(name)
+
+    def _update_tasks(self, name: ConnectorName) -> bool:
+        """Ask the connector for task configurations; if they changed, restart all tasks: whether that happened."""
+        snapshot = self._snapshot
+        raw = snapshot.connectors[name]
+        if snapshot.target(name) is not Target.STARTED or not self._worker.connector_runs(name):
+            return False
+        try:
+            with current().during(f"generating task configs for connector {name}"):
+                made = self._worker.task_configs(name, self._resolved(raw))
+        except RetriableError as exc:
+            log.warning("connector %s cannot make task configurations yet and will be asked again: %s", name, exc)
+            self._retry_later(name)
+            return False
+        except Exception as exc:  # as in _launch
+            log.error("connector %s cannot make task configurations: %s", name, exc)
+            self.connector_state(name, State.FAILED, trace_of(exc))
+            return False
+        stored = [_with_variables(config, raw) for config in made]
+        known = [snapshot.tasks[task] for task in snapshot.tasks_of(name)]
+        # A new converter, for instance, is in no task's configuration and still needs new tasks.
+        if stored == known and snapshot.applied.get(name) == raw:
+            return False
         self._stop_tasks(name)
-        known.task_configs = made
-        known.raw_task_configs = [_with_variables(config, known.raw) for config in made]
-        for index in range(len(made)):
-            self._start_task(TaskId(name, index))
+        self._commit_tasks(name, stored)
+        for task in self._snapshot.tasks_of(name):
+            self._start_task(task)
+        return True
+
+    def _commit_tasks(self, name: ConnectorName, configs: Sequence[Mapping[str, str]]) -> None:
+        tasks = [TaskConfigured(TaskId(name, index), config) for index, config in enumerate(configs)]
+        self._apply(*tasks, TasksCommitted(name, len(tasks)))
 
     def _start_task(self, task: TaskId) -> bool:
-        known = self._connectors[task.connector]
+        """Whether it was started; if not, it is FAILED."""
+        snapshot = self._snapshot
+        self.task_state(task, State.UNASSIGNED, None)
         try:
-            self._worker.start_task(
-                task, self._resolver.resolve(known.raw), known.task_configs[task.index], known.target
-            )
-        except Exception as exc:  # reported as FAILED by the worker
+            config = self._resolved(snapshot.connectors[task.connector])
+            own = self._resolved(snapshot.tasks[task])
+            with current().during(f"starting task {task}"):
+                self._worker.start_task(
+                    task,
+                    config,
+                    own,
+                    snapshot.target(task.connector),
+                    task_count=len(snapshot.tasks_of(task.connector)),
+                )
+        except Exception as exc:  # as in _launch
             log.error("task %s failed to start: %s", task, exc)
+            self.task_state(task, State.FAILED, trace_of(exc))
             return False
         return True
 
     def _stop_tasks(self, name: ConnectorName) -> None:
-        self._worker.stop_tasks(self._worker.tasks_of(name))
-        self._forget_tasks(name)
+        """Stop all tasks; their states are forgotten."""
+        tasks = self._snapshot.tasks_of(name)
+        with current().during(f"stopping tasks of connector {name}"):
+            self._worker.stop_tasks(tasks)
+        self._statuses.forget_tasks(tasks)
 
-    def _forget_tasks(self, name: ConnectorName) -> None:
-        with self._status_lock:
-            for task in [task for task in self._task_status if task.connector == name]:
-                del self._task_status[task]
+    # -- what connectors ask for --------------------------------------------------------------
 
-    def delete(self, name: str) -> None:
+    def requested_reconfiguration(self, name: ConnectorName) -> None:
+        self._in_background(f"reconfigure-{name}", lambda: self._reconfigure(name))
+
+    def _reconfigure(self, name: ConnectorName) -> None:
+        with self._lanes.of(name):
+            if name in self._snapshot.connectors:
+                self._update_tasks(name)
+
+    def _retry_later(self, name: ConnectorName) -> None:
+        """Ask for task configurations until the connector can say, with growing pauses; once per connector."""
         with self._lock:
-            self._known(name)
-            key = ConnectorName(name)
-            self._stop_tasks(key)
-            self._worker.stop_connector(key)
-            del self._connectors[key]
-            with self._status_lock:
-                self._connector_status.pop(key, None)
-                self._topics.pop(key, None)
+            if name in self._retrying:
+                return
+            self._retrying.add(name)
+        self._in_background(f"retry-{name}", lambda: self._retry(name))
+
+    def _retry(self, name: ConnectorName) -> None:
+        pause = RETRY_FIRST_SECONDS
+        while not self._clock.wait(self._closing, pause):
+            pause = min(pause * 2, RETRY_MOST_SECONDS)
+            with self._lock:
+                self._retrying.discard(name)
+            self._reconfigure(name)
+            with self._lock:
+                if name not in self._retrying:
+                    return
+
+    def _in_background(self, what: str, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except Exception:  # nobody waits for an answer
+                if not self._closing.is_set():
+                    log.exception("%s failed", what)
+
+        threading.Thread(target=run, name=what, daemon=True).start()
 
     # -- targets and restarts -----------------------------------------------------------------
 
     def set_target(self, name: str, target: Target) -> None:
-        with self._lock:
-            known = self._connectors.get(ConnectorName(name))
-            if known is None and target is Target.STOPPED:
-                raise ConnectError(f"No connector `{name}` configured")
-            if known is None:
-                raise NotFound(f"Unknown connector {name}")
-            key = ConnectorName(name)
-            before, known.target = known.target, target
+        key = ConnectorName(name)
+        with self._lanes.of(key):
+            if key not in self._snapshot.connectors:
+                raise (
+                    self._answers.unknown_to_stop(key)
+                    if target is Target.STOPPED
+                    else NotFound(f"Unknown connector {name}")
+                )
+            before = self._snapshot.target(key)
+            self._apply(TargetSet(key, target))
             if target is Target.STOPPED:
                 self._stop_tasks(key)
-                self._worker.stop_connector(key)
-                known.task_configs, known.raw_task_configs = [], []
-                self.connector_state(key, State.STOPPED, None)
+                self._commit_tasks(key, [])
+                self._launch(key)
             elif before is Target.STOPPED:
-                self._start(key)
+                self._launch(key)
             else:
-                self._worker.set_target(key, target)
-                if target is Target.STARTED:
-                    self._update_tasks(key)
+                self._turn(key, target)
+
+    def _turn(self, name: ConnectorName, target: Target) -> None:
+        """Pause or resume what runs."""
+        try:
+            self._worker.set_target(name, target)
+        except Exception as exc:  # as in _launch
+            log.error("connector %s failed to resume: %s", name, exc)
+            return
+        self._update_tasks(name)
 
     def restart(self, name: str) -> None:
-        with self._lock:
-            if name not in self._connectors:
-                raise ConnectError(f"Unknown connector: {name}")
-            key = ConnectorName(name)
-            self._worker.stop_connector(key)
-            known = self._connectors[key]
-            if known.target is Target.STOPPED:
-                self.connector_state(key, State.STOPPED, None)
-                return
-            self._worker.start_connector(key, self._resolver.resolve(known.raw), known.target)
-            self._update_tasks(key)
+        key = ConnectorName(name)
+        with self._lanes.of(key):
+            if key not in self._snapshot.connectors:
+                raise self._answers.unknown_to_restart(key)
+            try:
+                self._restart_instance(key)
+            except Exception as exc:
+                raise ConnectError(f"Failed to start connector: {name}: {exc}") from exc
 
-    def restart_parts(self, name: str, *, include_tasks: bool, only_failed: bool) -> Body:
-        with self._lock:
-            if name not in self._connectors:
-                raise NotFound(f"Unknown connector: {name}")
-            key = ConnectorName(name)
-            plan = self.status(name)
-            doomed_connector = not only_failed or plan["connector"]["state"] == State.FAILED
-            doomed = [
-                TaskId(key, task["id"])
-                for task in plan["tasks"]
-                if include_tasks and (not only_failed or task["state"] == State.FAILED)
-            ]
-            for part in [plan["connector"]] * doomed_connector + [
-                task for task in plan["tasks"] if TaskId(key, task["id"]) in doomed
-            ]:
-                part["state"], part["version"] = State.RESTARTING.value, None
-            self._background.submit(self._restart_planned, key, doomed_connector, doomed)
-            return plan
+    def restart_parts(self, name: str, *, include_tasks: bool, only_failed: bool) -> ConnectorStateInfo:
+        key = ConnectorName(name)
+        if key not in self._snapshot.connectors:
+            raise NotFound(f"Unknown connector: {name}")
+        statuses = self._statuses.of(key)
+        if statuses is None:
+            raise NotFound(f"Status for connector {name} not found")
+        plan = RestartPlan.of(RestartRequested(key, include_tasks, only_failed), statuses)
+        body = self._state_info(name, statuses, plan)
+        if plan:
+            self._restart_later(key, plan)
+        return body
 
-    def _restart_planned(self, name: ConnectorName, connector: bool, tasks: list[TaskId]) -> None:
+    def _restart_later(self, name: ConnectorName, plan: RestartPlan) -> None:
         with self._lock:
-            if name not in self._connectors:
-                return
+            waiting = self._restarts.get(name)
+            self._restarts[name] = plan if waiting is None else waiting | plan
+        if plan.connector:
+            self.connector_state(name, State.RESTARTING, None)
+        for index in plan.tasks:
+            self.task_state(TaskId(name, index), State.RESTARTING, None)
+        if waiting is None:
+            self._in_background(f"restart-{name}", lambda: self._restart_planned(name))
+
+    def _restart_planned(self, name: ConnectorName) -> None:
+        with self._lanes.of(name):
+            with self._lock:
+                plan = self._restarts.pop(name)
+            tasks = [task for task in self._snapshot.tasks_of(name) if task.index in plan.tasks]
             self._worker.stop_tasks(tasks)
-            if connector:
+            all_anew = False
+            if plan.connector and name in self._snapshot.connectors:
                 try:
-                    self.restart(name)
-                except Exception as exc:  # its state tells
+                    all_anew = self._restart_instance(name)
+                except Exception as exc:  # as in _launch
                     log.error("connector %s failed to restart: %s", name, exc)
-            for task in tasks:
-                if task not in self._worker.tasks_of(name) and task.index < len(self._connectors[name].task_configs):
+            if not all_anew:
+                for task in tasks:
                     self._start_task(task)
 
     def restart_task(self, name: str, task: int) -> None:
-        with self._lock:
-            known = self._connectors.get(ConnectorName(name))
-            if known is None:
-                raise ConnectError(f"Unknown connector: {name}")
-            if not 0 <= task < len(known.task_configs):
-                raise NotFound(f"Task {name}-{task} not found")
-            task_id = TaskId(ConnectorName(name), task)
-            self._worker.stop_tasks([task_id])
-            if not self._start_task(task_id):
-                raise ConnectError(f"Failed to start task: {task_id}")
+        key = TaskId(ConnectorName(name), task)
+        with self._lanes.of(key.connector):
+            if key.connector not in self._snapshot.connectors:
+                raise self._answers.unknown_task_connector(key)
+            if key not in self._snapshot.tasks:
+                raise self._answers.unknown_task(key)
+            with current().during(f"restarting task {key}"):
+                self._worker.stop_tasks([key])
+                if not self._start_task(key):
+                    raise ConnectError(f"Failed to start task: {key}")
 
     # -- offsets ------------------------------------------------------------------------------
 
-    def offsets(self, name: str) -> Body:
-        known = self._known(name)
-        return {"offsets": self._worker.connector_offsets(ConnectorName(name), self._resolver.resolve(known.raw))}
-
-    def alter_offsets(self, name: str, offsets: Sequence[tuple[Any, Any]]) -> Body:
-        known = self._known(name)
+    def alter_offsets(self, name: str, offsets: Sequence[GivenOffset]) -> str:
         if not offsets:
             raise BadRequest("Partitions / offsets need to be provided for an alter offsets request")
-        return self._change_offsets(
-            name,
-            "altered",
-            lambda: self._worker.alter_offsets(ConnectorName(name), self._resolver.resolve(known.raw), offsets),
-        )
+        with self._lanes.of(ConnectorName(name)):
+            return self._alter(name, offsets)
 
-    def reset_offsets(self, name: str) -> Body:
-        known = self._known(name)
-        return self._change_offsets(
-            name, "reset", lambda: self._worker.reset_offsets(ConnectorName(name), self._resolver.resolve(known.raw))
-        )
-
-    def _change_offsets(self, name: str, what: str, change: Callable[[], bool]) -> Body:
-        with self._lock:
-            known = self._known(name)
-            if known.target is not Target.STOPPED or known.task_configs:
-                raise BadRequest(_STOPPED_ONLY.format(name=name))
-            took_part = change()
-            return {"message": (_ALTERED if took_part else _ALTERED_HERE).format(what=what)}
-
-    # -- the rest -----------------------------------------------------------------------------
-
-    def topics(self, name: str) -> Body:
-        if not self._settings.options.topic_tracking:
-            raise Forbidden("Topic tracking is disabled.")
-        with self._status_lock:
-            return {name: {"topics": sorted(self._topics.get(ConnectorName(name), ()))}}
-
-    def reset_topics(self, name: str) -> None:
-        options = self._settings.options
-        if not options.topic_tracking:
-            raise Forbidden("Topic tracking is disabled.")
-        if not options.topic_tracking_reset:
-            raise Forbidden("Topic tracking reset is disabled.")
-        with self._status_lock:
-            self._topics.pop(ConnectorName(name), None)
-
-    def plugins(self, *, connectors_only: bool) -> list[Body]:
-        kinds = (PluginKind.SINK, PluginKind.SOURCE) if connectors_only else tuple(PluginKind)
-        return [
-            {"class": plugin.java_class, "type": plugin.kind.value, "version": plugin.version}
-            for plugin in self._plugins.of(*kinds)
-        ]
-
-    def plugin_config(self, name: str, version: str | None) -> list[Body]:
-        plugin = self._plugins.find(name, *PluginKind)
-        if plugin is None:
-            if name.startswith("java."):
-                raise ConnectError(f"class {name} is no plug-in")
-            raise NotFound(f"Unknown plugin {name}.")
-        if version is not None and version != plugin.version:
-            raise BadRequest(f"Plugin {name} has no version {version}, only {plugin.version}")
-        own = self._validator.own_options(plugin)
-        if plugin.kind in (PluginKind.SINK, PluginKind.SOURCE):
-            own += framework_options(self._plugins, plugin, {})
-        return [key_info(option) for option in own]
-
-    def validate(self, plugin: str, config: Given) -> Body:
-        given = config.get("connector.class")
-        if given is not None and not str(given).removesuffix("Connector").endswith(plugin.removesuffix("Connector")):
-            raise BadRequest(f"Included connector type {given} does not match request type {plugin}")
-        try:
-            return self._validator.validate(config).body()
-        except (NotFound, BadRequest) as exc:
-            raise ConnectError(str(exc)) from exc
-
-    def metrics(self) -> str:
-        with self._status_lock:
-            connectors = {name: status.state for name, status in self._connector_status.items()}
-            tasks = {task: status.state for task, status in self._task_status.items()}
-        return render(connectors, tasks, self._worker.metrics())
+    def reset_offsets(self, name: str) -> str:
+        with self._lanes.of(ConnectorName(name)):
+            return self._reset(name)
 
 
-class Forbidden(RequestError):
-    """Switched off by the worker's configuration."""
-
-
-def _with_variables(task: Mapping[str, str], raw: Mapping[str, str]) -> dict[str, str]:
-    """A task's configuration as it is shown: values whose raw text refers to a provider stay references."""
-    return {key: raw[key] if has_variable(raw.get(key)) else value for key, value in task.items()}
+def _with_variables(task: Mapping[str, str], raw: Mapping[str, str | None]) -> dict[str, str]:
+    """A task's configuration as it is kept and shown: values whose raw text refers to a provider stay references."""
+    return {key: raw.get(key) or value if has_variable(raw.get(key)) else value for key, value in task.items()}

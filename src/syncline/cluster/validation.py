@@ -3,64 +3,91 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from syncline.api import Plugin, PluginKind
-from syncline.cluster.framework import CONVERTER_KEYS, framework_options
-from syncline.errors import BadRequest, ConfigError
+from syncline.client.models import ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo
+from syncline.cluster.framework import (
+    CONVERTER_KEYS,
+    PREDICATES,
+    TRANSFORMS,
+    Kindred,
+    alias_options,
+    check_version,
+    framework_options,
+)
+from syncline.cluster.progress import current
+from syncline.cluster.rules import override_errors, override_policy, sink_errors, source_errors
+from syncline.errors import BadRequest, ConfigError, NotFound
 from syncline.options import Option, check_all, options_of
+from syncline.options.checks import refuse
 from syncline.options.describe import key_info, value_info
 from syncline.options.load import CheckedValue
-from syncline.options.option import Kind
 from syncline.options.providers import Resolver
+from syncline.stores.codec import java_hash
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerSettings
-from syncline.worker.worker import group_of
 
 Given = Mapping[str, str | None]
-_PRINCIPAL: Final = frozenset({"sasl.jaas.config", "sasl.mechanism", "security.protocol"})
+
+NULL: Final = "Null value can not be supplied as the configuration value."
+_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|jaas|private|apikey|api\.key", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Answer:
-    """What validation found."""
+    """What validation found: every option with its value and messages, in the order of the body."""
 
     name: str
-    groups: list[str]
-    values: list[CheckedValue]
-    given: Given
-    unknown: dict[str, list[str]]
-    """Errors on keys that no option describes."""
+    """The connector class as it was sent."""
+    given: dict[str, str]
+    """The configuration, resolved."""
+    values: dict[str, CheckedValue] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+
+    def add(self, options: Iterable[Option]) -> None:
+        """Check options, each on its own."""
+        listed = list(options)
+        self.values |= check_all(listed, self.given)
+        shown = [option.group for option in listed if option.group is not None and not option.internal]
+        self.groups = list(dict.fromkeys([*self.groups, *shown]))
+
+    def blame(self, key: str, *texts: str) -> None:
+        """Add messages to a key; one that nobody declared gets a definition, which some clients insist on."""
+        if key not in self.values:
+            option = Option(name=key, doc="No plug-in named in this configuration declares it.")
+            self.values[key] = CheckedValue(option, self.given.get(key))
+        self.values[key].errors += texts
+
+    def fails(self, *keys: str) -> bool:
+        """Whether a message stands at one of the keys."""
+        return any(key in self.values and self.values[key].errors for key in keys)
 
     @property
-    def errors(self) -> list[tuple[str, str]]:
-        """Every key and message."""
-        found = [(value.option.name, text) for value in self.values for text in value.errors]
-        return found + [(key, text) for key, texts in self.unknown.items() for text in texts]
+    def errors(self) -> list[str]:
+        """Every message."""
+        return [text for value in self.values.values() for text in value.errors]
 
-    def body(self) -> dict[str, Any]:
-        """ConfigInfos."""
-        configs: list[dict[str, Any]] = [
-            {"definition": key_info(value.option), "value": value_info(value, self.given)}
-            for value in self.values
-            if not value.option.internal
-        ]
-        configs += [
-            {
-                "definition": None,
-                "value": {"name": key, "value": None, "recommended_values": [], "errors": texts, "visible": True},
-            }
-            for key, texts in self.unknown.items()
-        ]
-        return {"name": self.name, "error_count": len(self.errors), "groups": self.groups, "configs": configs}
+    def body(self) -> ConfigInfos:
+        """The answer of the validate call."""
+        shown = [value for value in self.values.values() if value.errors or not value.option.internal]
+        return ConfigInfos(
+            self.name,
+            len(self.errors),
+            self.groups,
+            [
+                ConfigInfo(ConfigKeyInfo(**key_info(value.option)), ConfigValueInfo(**value_info(value, self.given)))
+                for value in shown
+            ],
+        )
 
     def check(self) -> None:
-        """BadRequest with all messages, in the form clients cut apart, when there are any."""
+        """BadRequest with all messages, in the form that clients cut apart, when there are any."""
         errors = self.errors
         if errors:
-            lines = "\n".join(text for _, text in errors)
+            lines = "\n".join(errors)
             raise BadRequest(
                 f"Connector configuration is invalid and contains the following {len(errors)} error(s):\n{lines}\n"
                 "You can also find the above list of errors at the endpoint "
@@ -69,15 +96,65 @@ class Answer:
 
 
 class Validator:
-    """Validates with the worker's plug-ins, settings and providers."""
+    """Validates with the worker's plug-ins, settings and config providers. Any thread may call."""
 
     def __init__(self, plugins: Plugins, settings: WorkerSettings, resolver: Resolver) -> None:
+        """ConfigError when the worker's own settings name something that is not known."""
+        override_policy(settings)
         self._plugins = plugins
         self._settings = settings
         self._resolver = resolver
 
-    def worker_converters(self) -> dict[str, str | None]:
-        """The worker's converter classes, which are the defaults of a connector's."""
+    @staticmethod
+    def own_options(plugin: Plugin) -> list[Option]:
+        """Options that the plug-in declares itself."""
+        return [option for option in _options(plugin) if not option.internal]
+
+    def validate(self, config: Given) -> Answer:
+        """Check everything; BadRequest when the class is missing or unknown."""
+        name = config.get("connector.class")
+        if name is None:
+            raise BadRequest(f"Connector config {_printed(config)} contains no connector type")
+        try:
+            plugin = self._plugins.connector(name)
+        except NotFound as exc:
+            raise BadRequest(str(exc)) from exc
+        given, unresolved = self._resolve(config)
+        answer = Answer(name, given)
+        answer.add(framework_options(self._plugins, plugin, self._worker_converters()))
+        chains = [(what, alias) for what in (TRANSFORMS, PREDICATES) for alias in _aliases(given.get(what.key))]
+        for what, alias in chains:
+            self._add_alias(answer, what, alias)
+        answer.add(_options(plugin))
+        self._check_versions(answer, plugin)
+        with current().during("performing multi-property validation for the connector"):
+            plugin.factory().validate(given, answer.values)
+        for key, kind in CONVERTER_KEYS.items():
+            self._add_converter(answer, key, kind)
+        self._apply_rules(answer, plugin)
+        for key, text in unresolved.items():
+            answer.blame(key, text)
+        for key, value in config.items():
+            if value is None:
+                if key in answer.values:
+                    # That it is missing as well is no second mistake.
+                    answer.values[key].errors.clear()
+                answer.blame(key, NULL)
+        return answer
+
+    def _resolve(self, config: Given) -> tuple[dict[str, str], dict[str, str]]:
+        """The configuration with variables replaced, and messages for keys whose provider failed."""
+        given: dict[str, str] = {}
+        wrong: dict[str, str] = {}
+        for key, value in config.items():
+            if value is not None:
+                try:
+                    given[key] = self._resolver.replaced(value)
+                except ConfigError as exc:
+                    given[key], wrong[key] = value, str(exc)
+        return given, wrong
+
+    def _worker_converters(self) -> dict[str, str]:
         options = self._settings.options
         return {
             "key.converter": options.key_converter,
@@ -85,218 +162,122 @@ class Validator:
             "header.converter": options.header_converter,
         }
 
-    def own_options(self, plugin: Plugin) -> list[Option]:
-        """Options the plug-in declares itself."""
-        return [] if plugin.settings is None else [o for o in options_of(plugin.settings) if not o.internal]
+    # -- the plug-ins a connector names -------------------------------------------------------
 
-    def validate(self, config: Given) -> Answer:
-        """Check everything; NotFound when the class is not known, BadRequest when none is named."""
-        if not config.get("connector.class"):
-            shown = ", ".join(f"{key}={value}" for key, value in config.items())
-            raise BadRequest(f"Connector config {{{shown}}} contains no connector type")
-        plugin = self._plugins.connector(str(config["connector.class"]))
-        given = self._resolver.resolve({k: v for k, v in config.items() if v is not None})
-        options = [*framework_options(self._plugins, plugin, self.worker_converters()), *self.own_options(plugin)]
-        groups = list(dict.fromkeys(o.group for o in options if o.group is not None and not o.internal))
-        chain, chain_groups, problems = self._chain_options(given)
-        groups = _with_chain_groups(groups, chain_groups)
-        answers = check_all([*options, *chain], given)
-        for key, texts in problems.items():
-            answers[key].errors += texts
-        for key, value in config.items():
-            if value is None and key in answers:
-                answers[key].errors = ["Null value can not be supplied as the configuration value."]
-        instance = plugin.factory()
-        instance.validate(given, answers)
-        self._converters_exist(given, answers)
-        unknown = self._overrides(plugin, given)
-        unknown |= {
-            key: ["Null value can not be supplied as the configuration value."]
-            for key, value in config.items()
-            if value is None and key not in answers
-        }
-        self._topic_rules(plugin, given, answers)
-        return Answer(str(config["connector.class"]), groups, list(answers.values()), given, unknown)
-
-    # -- converters and transforms ------------------------------------------------------------
-
-    def _converters_exist(self, given: Mapping[str, str], answers: dict[str, CheckedValue]) -> None:
-        for key in CONVERTER_KEYS:
-            name = given.get(key)
-            if not name:
-                continue
-            kind = PluginKind.HEADER_CONVERTER if key == "header.converter" else PluginKind.CONVERTER
-            plugin = self._plugins.find(name, kind)
-            if plugin is None:
-                answers[key].value = None
-                answers[key].errors.append(
-                    f"Invalid value {name} for configuration {key}: Class {name} could not be found."
-                )
-                continue
-            prefix = f"{key}."
-            own = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-            try:
-                plugin.factory().configure(own, is_key=key == "key.converter")
-            except ConfigError as exc:
-                answers[key].errors += [text for texts in exc.errors.values() for text in texts]
-
-    def _chain_options(
-        self, given: Mapping[str, str]
-    ) -> tuple[list[Option], list[tuple[str, str]], dict[str, list[str]]]:
-        """Options of the transforms and predicates named, their groups, and what is wrong with them."""
-        options: list[Option] = []
-        groups: list[tuple[str, str]] = []
-        problems: dict[str, list[str]] = {}
-        for kind, base, title in (
-            (PluginKind.TRANSFORMATION, "transforms", "Transforms"),
-            (PluginKind.PREDICATE, "predicates", "Predicates"),
-        ):
-            for alias in _aliases(given.get(base)):
-                group = f"{title}: {alias}"
-                groups.append((base, group))
-                made, wrong = self._alias_options(given, kind, f"{base}.{alias}.", group)
-                options += made
-                problems |= wrong
-        return options, groups, problems
-
-    def _alias_options(
-        self, given: Mapping[str, str], kind: PluginKind, prefix: str, group: str
-    ) -> tuple[list[Option], dict[str, list[str]]]:
-        names = sorted(plugin.java_class for plugin in self._plugins.of(kind))
-        key = f"{prefix}type"
-        options = [
-            Option(
-                name=key,
-                doc="Class of the transform." if kind is PluginKind.TRANSFORMATION else "Class of the predicate.",
-                kind=Kind.CLASS,
-                required=True,
-                group=group,
-                order=0,
-                display=f"{group.partition(': ')[0].removesuffix('s')} type for {group.partition(': ')[2]}",
-                recommend=lambda properties: names,
-            )
-        ]
-        wrong: dict[str, list[str]] = {}
-        if kind is PluginKind.TRANSFORMATION:
-            options += _predicate_options(prefix, group)
-            if given.get(f"{prefix}negate") and not given.get(f"{prefix}predicate"):
-                wrong[f"{prefix}negate"] = [
-                    f"Config '{prefix}negate' was provided but there is no config '{prefix}predicate' defining a "
-                    "predicate to be negated."
-                ]
-        name = given.get(key)
-        if not name:
-            return options, wrong
-        plugin = self._plugins.find(name, kind)
-        if plugin is None:
-            wrong[key] = [f"Invalid value {name} for configuration {key}: Class {name} could not be found."]
-            return options, wrong
-        own = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-        for option in self.own_options(plugin):
-            options.append(_prefixed(option, prefix, group))
-        try:
-            plugin.factory().configure({k: v for k, v in own.items() if k not in ("type", "predicate", "negate")})
-        except ConfigError as exc:
-            for option_name, texts in exc.errors.items():
-                full = f"{prefix}{option_name}"
-                known = {o.name for o in options}
-                own_errors = check_all([o for o in options if o.name == full], given)
-                if full not in known:
-                    wrong.setdefault(key, []).extend(texts)
-                elif not own_errors[full].errors:
-                    wrong[full] = texts
-        return options, wrong
-
-    # -- rules --------------------------------------------------------------------------------
-
-    def _overrides(self, plugin: Plugin, given: Mapping[str, str]) -> dict[str, list[str]]:
-        """Client settings the worker's policy forbids."""
-        policy = self._settings.options.override_policy
-        if policy == "All":
-            return {}
-        wrong: dict[str, list[str]] = {}
-        for key in given:
-            match = re.fullmatch(r"(producer|consumer|admin)\.override\.(.+)", key)
-            if match and not (policy == "Principal" and match[2] in _PRINCIPAL):
-                text = (
-                    f"The '{policy}' policy does not allow '{match[2]}' to be overridden in the connector "
-                    "configuration."
-                )
-                wrong[key] = [text]
-        return wrong
-
-    def _topic_rules(self, plugin: Plugin, given: Mapping[str, str], answers: dict[str, CheckedValue]) -> None:
-        if plugin.kind is not PluginKind.SINK:
+    def _add_converter(self, answer: Answer, key: str, kind: PluginKind) -> None:
+        name = answer.given.get(key)
+        if name is None:
             return
-        topics, regex = answers["topics"].value or [], answers["topics.regex"].value or ""
-        letters = answers["errors.deadletterqueue.topic.name"].value or ""
-        text = None
-        if topics and regex:
-            text = "topics and topics.regex are mutually exclusive options, but both are set."
-        elif not topics and not regex:
-            text = "Must configure one of topics or topics.regex"
-        if text is not None:
-            answers["topics"].errors.append(text)
-            answers["topics.regex"].errors.append(text)
-        if letters and letters in topics:
-            shown = f"topics=[{', '.join(topics)}]"
-            answers["topics"].errors.append(
-                f"The DLQ topic '{letters}' may not be included in the list of topics ('{shown}') consumed by the "
-                "connector"
+        plugin = self._named(answer, key, name, kind)
+        if plugin is None:
+            answer.values[key].value = None
+            return
+        # Which of the three it serves is the worker's to say, not the user's.
+        answer.given.setdefault(f"{key}.converter.type", key.partition(".")[0])
+        with current().during(f"instantiating the connector's {key.replace('.', ' ')} for validation"):
+            self._add_plugin(answer, plugin, f"{key}.", key, group=None, is_key=key == "key.converter")
+
+    def _add_alias(self, answer: Answer, what: Kindred, alias: str) -> None:
+        prefix = f"{what.key}.{alias}."
+        key = f"{prefix}type"
+        answer.add(alias_options(self._plugins, what, alias))
+        if what is TRANSFORMS:
+            self._check_predicate(answer, prefix)
+        name = answer.given.get(key)
+        plugin = self._named(answer, key, name, what.kind) if name is not None else None
+        if plugin is not None:
+            self._add_plugin(answer, plugin, prefix, key, group=f"{what.title}: {alias}")
+
+    def _named(self, answer: Answer, key: str, name: str, kind: PluginKind) -> Plugin | None:
+        plugin = self._plugins.find(name.strip(), kind)
+        if plugin is None:
+            answer.blame(key, str(refuse(key, name, f"Class {name} could not be found.")))
+        return plugin
+
+    def _add_plugin(
+        self, answer: Answer, plugin: Plugin, prefix: str, key: str, *, group: str | None, **configuring: Any
+    ) -> None:
+        """The options of a plug-in under `prefix`, and what it says when it is configured with them."""
+        framework = set(answer.values)
+        named = [_prefixed(option, prefix, group) for option in _options(plugin)]
+        answer.add(named)
+        if answer.fails(*(option.name for option in named)):
+            return
+        config = {
+            name.removeprefix(prefix): value
+            for name, value in answer.given.items()
+            if name.startswith(prefix) and name not in framework
+        }
+        try:
+            plugin.factory().configure(config, **configuring)
+        except ConfigError as exc:
+            for name, texts in exc.errors.items():
+                answer.blame(f"{prefix}{name}" if f"{prefix}{name}" in answer.values else key, *texts)
+
+    @staticmethod
+    def _check_predicate(answer: Answer, prefix: str) -> None:
+        predicate = (answer.given.get(f"{prefix}predicate") or "").strip()
+        if not predicate and answer.given.get(f"{prefix}negate") is not None:
+            answer.blame(
+                f"{prefix}type",
+                f"Config '{prefix}negate' was provided but there is no config '{prefix}predicate' defining a "
+                "predicate to be negated.",
             )
-        if letters and regex and not answers["topics.regex"].errors and re.fullmatch(regex, letters):
-            answers["topics.regex"].errors.append(
-                f"The DLQ topic '{letters}' may not be matched by the regex for the topics ('topics.regex={regex}') "
-                "consumed by the connector"
-            )
-        worker_group = self._settings.properties.get("group.id")
-        name = answers["name"].value
-        if worker_group and name and group_of(name) == worker_group:
-            answers["name"].errors.append(
-                f"Consumer group for sink connector named {name} conflicts with Connect worker group {worker_group}"
-            )
+        elif predicate and predicate not in _aliases(answer.given.get(PREDICATES.key)):
+            key = f"{prefix}predicate"
+            answer.blame(key, str(refuse(key, predicate, f"no such alias in '{PREDICATES.key}'")))
+
+    def _check_versions(self, answer: Answer, connector: Plugin) -> None:
+        for key, value in list(answer.values.items()):
+            if not key.endswith("plugin.version") or key not in answer.given:
+                continue
+            owner = answer.values.get(key.removesuffix(".plugin.version"))
+            owner = owner or answer.values.get(f"{key.removesuffix('plugin.version')}type")
+            plugin = connector if key == "connector.plugin.version" else self._owner(owner)
+            wrong = check_version(plugin, value.value) if plugin is not None else None
+            if wrong is not None:
+                answer.blame(key, str(refuse(key, value.value, wrong)))
+
+    def _owner(self, value: CheckedValue | None) -> Plugin | None:
+        return None if value is None or not value.value else self._plugins.find(value.value, *PluginKind)
+
+    def _apply_rules(self, answer: Answer, plugin: Plugin) -> None:
+        rules = sink_errors if plugin.kind is PluginKind.SINK else source_errors
+        found = [
+            *rules(answer.values, answer.given, self._settings),
+            *override_errors(plugin.kind, answer.given, self._settings),
+        ]
+        for key, text in found:
+            answer.blame(key, text)
+
+
+def _options(plugin: Plugin) -> tuple[Option, ...]:
+    return () if plugin.settings is None else options_of(plugin.settings)
 
 
 def _aliases(text: str | None) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
-def _predicate_options(prefix: str, group: str) -> list[Option]:
-    return [
-        Option(
-            name=f"{prefix}predicate",
-            doc="Alias of the predicate that decides whether the transform applies.",
-            default="",
-            group=group,
-            order=1,
-            display=f"{prefix}predicate",
-        ),
-        Option(
-            name=f"{prefix}negate",
-            doc="Whether it applies where the predicate does not hold.",
-            kind=Kind.BOOLEAN,
-            default="false",
-            group=group,
-            order=2,
-            display=f"{prefix}negate",
-        ),
-    ]
+def _prefixed(option: Option, prefix: str, group: str | None) -> Option:
+    """A plug-in's option as a connector's; the group of an alias takes all its options in."""
+    return replace(option, name=f"{prefix}{option.name}", group=group or option.group)
 
 
-def _prefixed(option: Option, prefix: str, group: str) -> Option:
-    check = option.check
+def _printed(config: Given) -> str:
+    """As Java prints a HashMap made from it; what may be a secret is not shown, since no option says whether it is."""
+    capacity = 1
+    while capacity < int(len(config) / 0.75 + 1):
+        capacity *= 2
 
-    def renamed(name: str, value: Any) -> None:
-        if check is not None:
-            check(name, value)
+    def bucket(key: str) -> int:
+        hashed = java_hash(key)
+        return (hashed ^ hashed >> 16) & (capacity - 1)
 
-    return replace(option, name=f"{prefix}{option.name}", group=group, display=option.display, check=renamed)
+    def shown(key: str) -> str:
+        value = config[key]
+        if value is None:
+            return "null"
+        return "[hidden]" if _SECRET.search(f"{key}={value}") else value
 
-
-def _with_chain_groups(groups: list[str], chain: list[tuple[str, str]]) -> list[str]:
-    """Each transform's group stands behind `Transforms`, each predicate's behind `Predicates`."""
-    out: list[str] = []
-    for group in groups:
-        out.append(group)
-        out += [name for base, name in chain if base == group.lower()]
-    return out
+    return "{" + ", ".join(f"{key}={shown(key)}" for key in sorted(config, key=bucket)) + "}"

@@ -7,390 +7,253 @@ paths are decoded must be Kafka Connect's, byte for byte.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import parse_qs, quote, unquote_to_bytes
+from enum import Enum, auto
+from functools import partial
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, unquote_to_bytes
 
-from syncline.cluster.herder import Herder, Target
-from syncline.rest.bodies import config_of, create_request, object_of, offsets_request, parse
+from syncline.client.models import ErrorMessage
+from syncline.cluster.herder import Herder
+from syncline.cluster.progress import Progress, current, follow
+from syncline.errors import SynclineError
+from syncline.rest.admin import Admin
+from syncline.rest.connectors import Connectors
 from syncline.rest.errors import HttpError, status_of
-from syncline.rest.loggers import Loggers
+from syncline.rest.headers import Cors, ExtraHeaders
+from syncline.rest.http import JSON, TEXT, Request, Response, Route
+from syncline.rest.offsets import Offsets
+from syncline.rest.plugins import Plugins
 
 log = logging.getLogger(__name__)
 
-JSON: Final = "application/json"
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
 MAX_BODY: Final = 16 * 1024 * 1024
+"""Bytes; far more than any configuration."""
+THREADS: Final = 64
+"""Requests that may wait for connectors at the same time; threads are made when they are needed."""
+
 _MEDIA: Final = re.compile(r"[\w!#$&^.+*-]+/[\w!#$&^.+*-]+\s*(;.*)?")
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
+_UNSAFE: Final = re.compile(rb"(?i)//|%[01][0-9A-F]|%7F|%2E%2E")
+_MAX_TASK: Final = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request, decoded."""
+class Part(Enum):
+    """Which resources a listener has (`admin.listeners`)."""
 
-    method: str
-    parts: tuple[str, ...]
-    """Path segments, decoded."""
-    query: Mapping[str, list[str]]
-    headers: Mapping[str, str]
-    body: bytes
-    base: str
-    """Scheme and authority, for Location."""
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        """A boolean parameter: `true` in any case is true, everything else false."""
-        values = self.query.get(name)
-        if not values or (default and values[0] == ""):
-            return default
-        return values[0].strip().lower() == "true"
+    ALL = auto()
+    WITHOUT_ADMIN = auto()
+    ADMIN_ONLY = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer; `body` None sends nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestSettings:
+    """What the worker's configuration says about the interface."""
 
-    status: int = 200
-    body: Any = None
-    headers: tuple[tuple[str, str], ...] = ()
-    content_type: str | None = JSON
+    cors: Cors
+    extra_headers: ExtraHeaders
+    part: Part = Part.ALL
+    request_seconds: float = 90
+    """After this time a request is answered with what it waits for."""
+    health_seconds: float = 10
 
-    def encoded(self) -> bytes:
-        if self.body is None:
-            return b""
-        return self.body.encode() if isinstance(self.body, str) and self.content_type != JSON else _dump(self.body)
-
-
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-NO_CONTENT: Final = Response(204, content_type=None)
-ACCEPTED: Final = Response(202, content_type=None)
-
-Handle = Callable[[Request], Response]
+    @classmethod
+    def of(cls, *, origins: str = "", methods: str = "", extra_headers: str = "", **more: Any) -> Self:
+        """From the worker's `access.control.allow.*` and `response.http.headers.config`, as they are written."""
+        return cls(cors=Cors.of(origins, methods), extra_headers=ExtraHeaders.of(extra_headers), **more)
 
 
 class RestApp:
-    """The ASGI application; `herder` is called on threads of its own, one request at a time each."""
+    """The ASGI application. The herder is called on threads, one per request that is being worked on."""
 
-    def __init__(self, herder: Herder, *, allow_origin: str = "", allow_methods: str = "") -> None:
+    def __init__(self, herder: Herder, settings: RestSettings) -> None:
         self._herder = herder
-        self._loggers = Loggers()
-        self._origins = [origin.strip() for origin in allow_origin.split(",") if origin.strip()]
-        self._methods = allow_methods or "GET,POST,HEAD"
-        self._routes: Sequence[tuple[tuple[str, ...], Mapping[str, Handle]]] = self._table()
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="rest")
+        self._routes = self._table()
 
-    def _table(self) -> Sequence[tuple[tuple[str, ...], Mapping[str, Handle]]]:
-        x = ("connectors", "*")
-        return (
-            ((), {"GET": lambda r: Response(body=self._herder.root())}),
-            (("health",), {"GET": self._health}),
-            (("metrics",), {"GET": self._metrics}),
-            (("connectors",), {"GET": self._list, "POST": self._create}),
-            (x, {"GET": lambda r: Response(body=self._herder.info(r.parts[1])), "DELETE": self._delete}),
-            ((*x, "config"), {"GET": self._config, "PUT": self._put_config, "PATCH": self._patch_config}),
-            ((*x, "status"), {"GET": lambda r: Response(body=self._herder.status(r.parts[1]))}),
-            ((*x, "tasks"), {"GET": lambda r: Response(body=self._herder.tasks(r.parts[1])), "POST": self._internal}),
-            ((*x, "fence"), {"PUT": self._internal}),
-            ((*x, "tasks", "#", "status"), {"GET": self._task_status}),
-            ((*x, "tasks", "#", "restart"), {"POST": self._restart_task}),
-            ((*x, "restart"), {"POST": self._restart}),
-            ((*x, "pause"), {"PUT": lambda r: self._target(r, Target.PAUSED, ACCEPTED)}),
-            ((*x, "resume"), {"PUT": lambda r: self._target(r, Target.STARTED, ACCEPTED)}),
-            ((*x, "stop"), {"PUT": lambda r: self._target(r, Target.STOPPED, NO_CONTENT)}),
-            ((*x, "topics"), {"GET": lambda r: Response(body=self._herder.topics(r.parts[1]))}),
-            ((*x, "topics", "reset"), {"PUT": self._reset_topics}),
-            ((*x, "offsets"), {"GET": self._offsets, "PATCH": self._alter_offsets, "DELETE": self._reset_offsets}),
-            (("connector-plugins",), {"GET": self._plugins}),
-            (("connector-plugins", "*", "config"), {"GET": self._plugin_config}),
-            (("connector-plugins", "*", "config", "validate"), {"PUT": self._validate}),
-            (("admin", "loggers"), {"GET": lambda r: Response(body=self._loggers.all())}),
-            (("admin", "loggers", "*"), {"GET": self._logger, "PUT": self._set_logger}),
-        )
+    def _table(self) -> list[Route]:
+        admin = Admin(self._herder, self._settings.health_seconds)
+        loggers = admin.logger_routes()
+        match self._settings.part:
+            case Part.ADMIN_ONLY:
+                return loggers
+            case Part.WITHOUT_ADMIN:
+                loggers = []
+        resources = (Connectors(self._herder), Offsets(self._herder), Plugins(self._herder))
+        return [*admin.worker_routes(), *(route for each in resources for route in each.routes()), *loggers]
 
-    # -- routes -------------------------------------------------------------------------------
-
-    def _health(self, request: Request) -> Response:
-        message = "Worker has completed startup and is ready to handle requests."
-        return Response(body={"status": "healthy", "message": message})
-
-    def _metrics(self, request: Request) -> Response:
-        return Response(body=self._herder.metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-    def _list(self, request: Request) -> Response:
-        names = self._herder.connectors()
-        if "expand" not in request.query:
-            return Response(body=names)
-        found = {}
-        for name in names:
-            try:
-                parts = {}
-                for wanted in request.query["expand"]:
-                    if wanted == "status":
-                        parts["status"] = self._herder.status(name)
-                    elif wanted == "info":
-                        parts["info"] = self._herder.info(name)
-                    else:
-                        log.info("ignoring unknown expansion type %s", wanted)
-                found[name] = parts
-            except Exception as exc:
-                if status_of(exc) != 404:
-                    raise
-        return Response(body=found)
-
-    def _located(self, request: Request, name: str, body: Any) -> Response:
-        return Response(201, body, (("location", f"{request.base}/connectors/{quote(name, safe='')}"),))
-
-    def _create(self, request: Request) -> Response:
-        name, config, target = create_request(request.body)
-        return self._located(request, name, self._herder.create(name, config, target))
-
-    def _delete(self, request: Request) -> Response:
-        self._herder.delete(request.parts[1])
-        return NO_CONTENT
-
-    def _config(self, request: Request) -> Response:
-        return Response(body=self._herder.config(request.parts[1]))
-
-    def _put_config(self, request: Request) -> Response:
-        name = request.parts[1]
-        created, body = self._herder.put_config(name, config_of(parse(request.body)))
-        return self._located(request, name, body) if created else Response(body=body)
-
-    def _patch_config(self, request: Request) -> Response:
-        return Response(body=self._herder.patch_config(request.parts[1], config_of(parse(request.body))))
-
-    def _internal(self, request: Request) -> Response:
-        raise NotImplementedError("Kafka Connect in standalone mode does not support this request")
-
-    def _task_status(self, request: Request) -> Response:
-        return Response(body=self._herder.task_status(request.parts[1], int(request.parts[3])))
-
-    def _restart_task(self, request: Request) -> Response:
-        self._herder.restart_task(request.parts[1], int(request.parts[3]))
-        return NO_CONTENT
-
-    def _restart(self, request: Request) -> Response:
-        include_tasks, only_failed = request.flag("includeTasks"), request.flag("onlyFailed")
-        if not include_tasks and not only_failed:
-            self._herder.restart(request.parts[1])
-            return NO_CONTENT
-        body = self._herder.restart_parts(request.parts[1], include_tasks=include_tasks, only_failed=only_failed)
-        return Response(202, body)
-
-    def _target(self, request: Request, target: Target, answer: Response) -> Response:
-        self._herder.set_target(request.parts[1], target)
-        return answer
-
-    def _reset_topics(self, request: Request) -> Response:
-        self._herder.reset_topics(request.parts[1])
-        return ACCEPTED
-
-    def _offsets(self, request: Request) -> Response:
-        return Response(body=self._herder.offsets(request.parts[1]))
-
-    def _alter_offsets(self, request: Request) -> Response:
-        return Response(body=self._herder.alter_offsets(request.parts[1], offsets_request(request.body)))
-
-    def _reset_offsets(self, request: Request) -> Response:
-        return Response(body=self._herder.reset_offsets(request.parts[1]))
-
-    def _plugins(self, request: Request) -> Response:
-        return Response(body=self._herder.plugins(connectors_only=request.flag("connectorsOnly", default=True)))
-
-    def _plugin_config(self, request: Request) -> Response:
-        version = request.query.get("version", [None])[0]
-        return Response(body=self._herder.plugin_config(request.parts[1], version))
-
-    def _validate(self, request: Request) -> Response:
-        return Response(body=self._herder.validate(request.parts[1], config_of(parse(request.body))))
-
-    def _logger(self, request: Request) -> Response:
-        return Response(body=self._loggers.get(request.parts[2]))
-
-    def _set_logger(self, request: Request) -> Response:
-        level = object_of(request.body).get("level")
-        if level == "":
-            raise ValueError("a level is expected")
-        changed = self._loggers.set(request.parts[2], level)
-        cluster = request.query.get("scope", ["worker"])[0].lower() == "cluster"
-        return NO_CONTENT if cluster else Response(body=changed)
-
-    # -- routing ------------------------------------------------------------------------------
-
-    def _route(self, request: Request) -> Response:
-        """Find and call the handler; errors of the herder become bodies here and nowhere else."""
-        methods = self._methods_of(request.parts)
-        if request.method == "OPTIONS":
-            allowed = sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])})
-            return Response(200, ", ".join(allowed), (("allow", ", ".join(allowed)),), "text/plain")
-        handle = methods.get("GET" if request.method == "HEAD" else request.method)
-        if handle is None:
-            raise HttpError(405)
-        self._check_media(request)
-        return handle(request)
-
-    def _methods_of(self, parts: tuple[str, ...]) -> Mapping[str, Handle]:
-        for pattern, methods in self._routes:
-            if len(pattern) == len(parts) and all(
-                w in ("*", "#") or w == p for w, p in zip(pattern, parts, strict=True)
-            ):
-                numbers = [p for w, p in zip(pattern, parts, strict=True) if w == "#"]
-                if not all(re.fullmatch(r"[+-]?\d{1,9}", number) for number in numbers):
-                    raise HttpError(404, typed=True)
-                return methods
-        raise HttpError(404)
-
-    @staticmethod
-    def _check_media(request: Request) -> None:
-        kind = request.headers.get("content-type")
-        if kind is None and request.body:
-            raise HttpError(415, typed=True)
-        if kind is not None and kind.partition(";")[0].strip().lower() not in (JSON, "*/*"):
-            raise HttpError(415)
-        accept = request.headers.get("accept")
-        if accept and not any(_accepts(part) for part in accept.split(",")):
-            raise HttpError(406)
+    # -- one request, on a thread of its own --------------------------------------------------
 
     def answer(self, request: Request) -> Response:
         """The answer to a request, whatever happens."""
         try:
-            found = self._route(request)
+            found = self._routed(request)
         except HttpError as exc:
-            body = {"error_code": exc.status, "message": str(exc)}
-            return Response(exc.status, body, content_type=JSON if exc.typed else None)
+            return Response(exc.status, ErrorMessage(exc.status, str(exc)), content_type=JSON if exc.typed else None)
         except Exception as exc:  # the edge: everything becomes a status and a body
-            status = status_of(exc)
-            if status == 500:
-                log.error("%s %s failed: %s", request.method, "/".join(request.parts), exc)
-                log.debug("trace", exc_info=exc)
-            return Response(status, {"error_code": status, "message": str(exc)})
+            return _failed(request, exc)
         accept = request.headers.get("accept", "")
         if found.content_type == JSON and accept.replace(" ", "").lower().startswith(f"{JSON};charset="):
             return Response(found.status, found.body, found.headers, accept)
         return found
 
+    def _routed(self, request: Request) -> Response:
+        route = self._route(request.parts)
+        if request.method == "OPTIONS":
+            return _options(route, request.headers.get("accept", ""))
+        handle = route.methods.get("GET" if request.method == "HEAD" else request.method)
+        if handle is None:
+            raise HttpError(405)
+        _check_media(request, route.produces)
+        if not route.at_once:
+            with current().during("awaiting startup"):
+                self._herder.wait_ready(self._settings.request_seconds)
+        return handle(request)
+
+    def _route(self, parts: tuple[str, ...]) -> Route:
+        for route in self._routes:
+            if len(route.pattern) != len(parts):
+                continue
+            pairs = list(zip(route.pattern, parts, strict=True))
+            if all(wanted in ("*", "#", part) for wanted, part in pairs):
+                if not all(_is_number(part) for wanted, part in pairs if wanted == "#"):
+                    raise HttpError(404, typed=True)
+                return route
+        raise HttpError(404)
+
     # -- ASGI ---------------------------------------------------------------------------------
 
-    async def __call__(
-        self,
-        scope: Mapping[str, Any],
-        receive: Callable[[], Awaitable[Mapping[str, Any]]],
-        send: Callable[[Mapping[str, Any]], Awaitable[None]],
-    ) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _read_body(receive)
-        refused = _refused_path(scope["raw_path"], scope["method"])
-        kind = headers.get("content-type")
-        if refused is None and body is not None and kind is not None and not _MEDIA.fullmatch(kind.strip()):
-            refused = _html(400)
-        if body is None:
-            refused = Response(413, {"error_code": 413, "message": "the request body is too large"})
-        if refused is not None:
-            await self._send(send, scope, headers, refused)
-            return
-        host = headers.get("host") or ":".join(map(str, scope["server"] or ()))
-        request = Request(
-            scope["method"],
-            _segments(scope["raw_path"]),
-            parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True),
-            headers,
-            body or b"",
-            f"{scope['scheme']}://{host}",
-        )
-        await self._send(send, scope, headers, await asyncio.to_thread(self.answer, request))
+        response = _refused(scope, headers, body)
+        if response is None:
+            response = await self._in_time(_request(scope, headers, body or b""))
+        log.debug("%s %s: %d", scope["method"], scope["raw_path"].decode("latin-1"), response.status)
+        await self._send(send, scope["method"], headers, response)
 
-    async def _send(
-        self,
-        send: Callable[[Mapping[str, Any]], Awaitable[None]],
-        scope: Mapping[str, Any],
-        headers: Mapping[str, str],
-        response: Response,
-    ) -> None:
+    async def _in_time(self, request: Request) -> Response:
+        """The answer, or after a while what the request still waits for; it goes on all the same."""
+        progress = Progress()
+        follow(progress)
+        work = partial(copy_context().run, self.answer, request)
+        try:
+            async with asyncio.timeout(self._settings.request_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError:
+            message = " ".join(filter(None, ("Request timed out.", progress.text())))
+            return Response(500, ErrorMessage(500, message if progress.text() else "Request timed out"))
+
+    async def _send(self, send: Send, method: str, request: Mapping[str, str], response: Response) -> None:
         payload = response.encoded()
-        fields = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+        fields = list(response.headers)
         if response.content_type is not None and (payload or response.status == 200):
-            fields.append((b"content-type", response.content_type.encode("latin-1")))
-        fields += self._cors(headers)
-        fields.append((b"content-length", str(len(payload)).encode()))
-        if response.status == 204:
-            fields.pop()
-        await send({"type": "http.response.start", "status": response.status, "headers": fields})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else payload})
-
-    def _cors(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-        origin = headers.get("origin")
-        if origin is None or not ("*" in self._origins or origin in self._origins):
-            return []
-        fields = [(b"access-control-allow-origin", origin.encode("latin-1"))]
-        if "access-control-request-method" in headers:
-            fields += [
-                (b"access-control-allow-methods", self._methods.encode()),
-                (b"access-control-allow-headers", headers.get("access-control-request-headers", "*").encode()),
-            ]
-        return fields
+            fields.append(("content-type", response.content_type))
+        fields += self._settings.cors.headers(method, request)
+        fields += self._settings.extra_headers.headers()
+        if response.status != 204:
+            fields.append(("content-length", str(len(payload))))
+        encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in fields]
+        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else payload})
 
 
-def _accepts(part: str) -> bool:
-    return part.partition(";")[0].strip().lower() in (JSON, "application/*", "*/*", "text/plain", "text/*")
+def _failed(request: Request, exc: Exception) -> Response:
+    status = status_of(exc)
+    if status == 500:
+        # What we raise on purpose says what it is; anything else is a mistake of ours or of a plug-in.
+        trace = None if isinstance(exc, SynclineError) else exc
+        log.error("%s /%s failed: %s", request.method, "/".join(request.parts), exc, exc_info=trace)
+    return Response(status, ErrorMessage(status, str(exc) or type(exc).__name__))
 
 
-async def _read_body(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes | None:
+def _options(route: Route, accept: str) -> Response:
+    methods = sorted({*route.methods, "OPTIONS", *(["HEAD"] if "GET" in route.methods else [])})
+    allow = ", ".join(methods)
+    if JSON in accept:
+        return Response(200, None, (("allow", allow),))
+    return Response(200, allow.encode(), (("allow", allow),), TEXT)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d{1,10}", text) is not None and abs(int(text)) <= _MAX_TASK
+
+
+def _check_media(request: Request, produces: str) -> None:
+    kind = request.headers.get("content-type")
+    named = None if kind is None else kind.partition(";")[0].strip().lower()
+    if named is None and request.body:
+        raise HttpError(415, typed=True)
+    if named in ("application/*", "*/*") and request.body:
+        # It says what is accepted, not what the body is.
+        raise HttpError(415, typed=True)
+    if named is not None and named not in (JSON, "application/*", "*/*"):
+        raise HttpError(415)
+    accept = request.headers.get("accept")
+    if accept and not any(_accepts(part, produces) for part in accept.split(",")):
+        raise HttpError(406)
+
+
+def _accepts(part: str, produces: str) -> bool:
+    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    kind = produces.partition(";")[0]
+    refused = any(re.fullmatch(r"q=0(\.0{0,3})?", parameter) for parameter in parameters)
+    return not refused and media in (kind, f"{kind.partition('/')[0]}/*", "*/*", "*")
+
+
+async def _read_body(receive: Receive) -> bytes | None:
     """The body; None when it is larger than any configuration."""
     parts: list[bytes] = []
     size = 0
     while True:
         event = await receive()
-        if event["type"] == "http.disconnect":
-            return b"".join(parts)
-        size += len(event.get("body", b""))
+        part = event.get("body", b"")
+        size += len(part)
         if size > MAX_BODY:
             return None
-        parts.append(event.get("body", b""))
-        if not event.get("more_body", False):
+        parts.append(part)
+        if event["type"] == "http.disconnect" or not event.get("more_body", False):
             return b"".join(parts)
 
 
-async def _lifespan(
-    receive: Callable[[], Awaitable[Mapping[str, Any]]], send: Callable[[Mapping[str, Any]], Awaitable[None]]
-) -> None:
-    while True:
-        event = await receive()
-        await send({"type": f"{event['type']}.complete"})
-        if event["type"] == "lifespan.shutdown":
-            return
+def _request(scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> Request:
+    host = headers.get("host") or ":".join(map(str, scope["server"] or ()))
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return Request(scope["method"], _segments(scope["raw_path"]), query, headers, body, f"{scope['scheme']}://{host}")
 
 
 def _segments(raw_path: bytes) -> tuple[str, ...]:
     """Decoded segments; a slash at the end means nothing, `;parameters` are dropped, `+` is a plus sign."""
-    path = raw_path.partition(b"?")[0].rstrip(b"/")
+    path = raw_path.partition(b"?")[0].strip(b"/")
     if not path:
         return ()
-    return tuple(
-        unquote_to_bytes(part.partition(b";")[0]).decode("utf-8", "replace") for part in path.lstrip(b"/").split(b"/")
-    )
+    return tuple(unquote_to_bytes(part.partition(b";")[0]).decode("utf-8", "replace") for part in path.split(b"/"))
 
 
-_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
-_CONTROL: Final = re.compile(rb"(?i)%[01][0-9A-F]|%7F")
-
-
-def _refused_path(raw_path: bytes, method: str) -> Response | None:
-    """What the HTTP server refuses before routing: 400, a page for GET, nothing for PUT and DELETE."""
-    path = raw_path.partition(b"?")[0]
-    if _BAD_ESCAPE.search(path):
+def _refused(scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes | None) -> Response | None:
+    """What is refused before routing: 400 with a page for GET and nothing for other methods, or a body too large."""
+    method, path = scope["method"], scope["raw_path"].partition(b"?")[0]
+    if path == b"*":
+        return Response(404, content_type=None)
+    kind = headers.get("content-type")
+    if _BAD_ESCAPE.search(path) or (kind is not None and not _MEDIA.fullmatch(kind.strip())):
         return _html(400)
-    if b"//" in path or _CONTROL.search(path) or b"%2e%2e" in path.lower():
+    if _UNSAFE.search(path):
         return _html(400) if method in ("GET", "HEAD") else Response(400, content_type=None)
+    if body is None:
+        return Response(413, ErrorMessage(413, f"the request body is larger than {MAX_BODY} bytes"))
     return None
 
 
 def _html(status: int) -> Response:
     page = f"<html><head><title>Error {status}</title></head><body><h2>HTTP ERROR {status}</h2></body></html>\n"
-    return Response(status, page, content_type="text/html;charset=iso-8859-1")
+    return Response(status, page.encode(), content_type="text/html;charset=iso-8859-1")

@@ -1,12 +1,11 @@
-"""One table from errors to HTTP status (spec/connect.md 1.1)."""
+"""One table from errors to HTTP status (spec/connect.md 1.1), and the errors of the router itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from syncline.cluster.standalone import Forbidden
-from syncline.errors import AlreadyExists, BadRequest, ConfigError, Conflict, NotFound
+from syncline.errors import AlreadyExists, BadRequest, ConfigError, Conflict, Forbidden, NotFound
 
 STATUS: Final[Mapping[type[Exception], int]] = {
     BadRequest: 400,
@@ -19,12 +18,12 @@ STATUS: Final[Mapping[type[Exception], int]] = {
 
 
 def status_of(error: Exception) -> int:
-    """The status for an error; 500 for everything the table does not name."""
+    """The status for an error; 500 for everything that the table does not name."""
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
 
 
 class HttpError(Exception):
-    """A request the router itself refuses."""
+    """A request that the router itself refuses."""
 
     TEXTS: Final = {
         404: "HTTP 404 Not Found",
@@ -37,4 +36,4 @@ class HttpError(Exception):
         super().__init__(self.TEXTS[status])
         self.status = status
         self.typed = typed
-        """Whether the answer has a Content-Type, which Kafka Connect gives to some of them only."""
+        """Whether the answer says that it is JSON, which Kafka Connect's does in some cases only."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syncline.cli.output import JsonFlag, show_json, show_table
-from syncline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncline.client.client import ConnectClient
+    from syncline.client.models import ConnectorState, TaskState
 
 connectors = typer.Typer(help="Connectors of a Connect worker, ours or a JVM's.", no_args_is_help=True)
 
 Url = Annotated[str, typer.Option("--url", "-u", envvar="SYNCLINE_CONNECT_URL", help="Address of the worker.")]
 Name = Annotated[str, typer.Argument(help="Name of the connector.")]
 LOCAL = "http://localhost:8083"
+_STATES = {"STARTED": "RUNNING"}
+"""A worker's word for a target state, where a request has another one."""
 
 
 def register(cli: typer.Typer) -> None:
@@ -22,7 +28,7 @@ def register(cli: typer.Typer) -> None:
     cli.add_typer(connectors, name="connectors")
 
 
-def _client(url: str) -> Any:
+def _client(url: str) -> ConnectClient:
     from syncline.client.client import ConnectClient
 
     return ConnectClient(url)
@@ -36,15 +42,12 @@ def list_connectors(url: Url = LOCAL, as_json: JsonFlag = False) -> None:
     if as_json:
         show_json(found)
         return
-    rows = [
-        (name, status["type"], status["connector"]["state"], _tasks(status["tasks"]))
-        for name, status in sorted(found.items())
-    ]
+    rows = [(name, status.type, status.connector.state, _tasks(status.tasks)) for name, status in sorted(found.items())]
     show_table(("CONNECTOR", "TYPE", "STATE", "TASKS"), rows, empty="no connectors")
 
 
-def _tasks(tasks: list[dict[str, Any]]) -> str:
-    states = [task["state"] for task in tasks]
+def _tasks(tasks: Sequence[TaskState]) -> str:
+    states = [task.state for task in tasks]
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
 
 
@@ -57,12 +60,10 @@ def create_connector(
     """Create a connector from a file, as Kafka Connect's tutorials write it."""
     from syncline.app import read_connector
 
-    name, config, _ = read_connector(file)
-    missing = [key for key, value in config.items() if value is None]
-    if missing:
-        raise ConfigError(f"connector file {file}: {missing[0]!r} has no value")
+    name, config, target = read_connector(file)
+    initial_state = None if target is None else _STATES.get(target.name, target.name)
     with _client(url) as client:
-        made = client.create(name, config)
+        made = client.create(name, config, initial_state=initial_state)
     if as_json:
         show_json(made)
     else:
@@ -77,11 +78,12 @@ def connector_status(name: Name, url: Url = LOCAL, as_json: JsonFlag = False) ->
     if as_json:
         show_json(status)
         return
-    parts = [("connector", status["connector"])] + [(f"task {task['id']}", task) for task in status["tasks"]]
-    show_table(("PART", "STATE", "WORKER"), [(w, p["state"], p["worker_id"]) for w, p in parts], empty="")
+    parts: list[tuple[str, ConnectorState | TaskState]] = [("connector", status.connector)]
+    parts += [(f"task {task.id}", task) for task in status.tasks]
+    show_table(("PART", "STATE", "WORKER"), [(what, part.state, part.worker_id) for what, part in parts], empty="")
     for what, part in parts:
-        if part.get("trace"):
-            print(f"\n{what}:\n{part['trace'].rstrip()}")
+        if part.trace:
+            print(f"\n{what}:\n{part.trace.rstrip()}")
 
 
 @connectors.command("pause")

@@ -64,7 +64,8 @@ def check_connection(config: Mapping[str, str | None], answers: Mapping[str, Che
     except ValueError as exc:
         answer.errors.append(str(exc))
     except ConfigError as exc:
-        answer.errors += [text for texts in exc.errors.values() for text in texts]
+        for name, texts in exc.errors.items():
+            answers.get(name, answer).errors.extend(texts)
     except Refused as exc:
         answer.errors.append(f"Could not connect to database. {exc}")
 

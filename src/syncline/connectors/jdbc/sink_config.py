@@ -102,6 +102,7 @@ class SinkConfig:
         width=Width.LONG,
         display="Database Dialect",
         recommend=_recommend(*DIALECT_NAMES),
+        check=one_of(DIALECT_NAMES),
     )
     attempts: int = option(
         "connection.attempts",
@@ -389,8 +390,9 @@ def check_rules(config: Mapping[str, str | None], answers: dict[str, CheckedValu
             answers[name].errors.append("Deletes are only supported for pk.mode record_key")
     if str(answers["insert.mode"].value or "").lower() == "update" and mode == "none":
         answers["insert.mode"].errors.append(UPDATE_WITHOUT_KEY)
-    _check_table_name(config, answers)
-    check_connection(config, answers)
+    if not answers["dialect.name"].errors:
+        _check_table_name(config, answers)
+        check_connection(config, answers)
 
 
 def _check_table_name(config: Mapping[str, str | None], answers: dict[str, CheckedValue]) -> None:
