@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "consumer, range": {"group.protocol": "consumer", "group.remote.assignor": "range"},
 }
 ALL = [0, 1, 2, 3]
+Join = Callable[..., Member]
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +43,26 @@ def topic(bootstrap: str) -> str:
     return new_topic(bootstrap)
 
 
+@pytest.fixture
+def join() -> Iterator[Join]:
+    """Makes members, and closes them at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def made(*args: Any) -> Member:
+            return stack.enter_context(contextlib.closing(Member(*args)))
+
+        yield made
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_group_of_two_shares_its_work_and_loses_nothing(bootstrap: str, topic: str, protocol: str) -> None:
+def test_a_group_of_two_shares_its_work_and_loses_nothing(
+    join: Join, bootstrap: str, topic: str, protocol: str
+) -> None:
     values = [str(number) for number in range(600)]
     fill(bootstrap, topic, values[:200])
-    first = Member(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
+    first = join(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
     until(lambda: len(first.got) > 50, first)
-    second = Member(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
+    second = join(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
     until(lambda: len(first.partitions) == len(second.partitions) == 2, first, second)
     assert sorted(first.partitions + second.partitions) == ALL
     fill(bootstrap, topic, values[200:400])
@@ -62,10 +77,10 @@ def test_a_group_of_two_shares_its_work_and_loses_nothing(bootstrap: str, topic:
 
 
 @pytest.mark.parametrize("protocol", ["cooperative-sticky", "consumer, uniform"])
-def test_a_newcomer_takes_no_more_than_its_part(bootstrap: str, topic: str, protocol: str) -> None:
-    first = Member(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
+def test_a_newcomer_takes_no_more_than_its_part(join: Join, bootstrap: str, topic: str, protocol: str) -> None:
+    first = join(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
     until(lambda: first.partitions == ALL, first)
-    second = Member(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
+    second = join(bootstrap, f"g-{topic}", topic, PROTOCOLS[protocol])
     until(lambda: len(first.partitions) == len(second.partitions) == 2, first, second)
     revoked = [number for what, numbers in first.history if what == "revoked" for number in numbers]
     assert sorted(revoked) == second.partitions
@@ -74,17 +89,17 @@ def test_a_newcomer_takes_no_more_than_its_part(bootstrap: str, topic: str, prot
 
 
 @pytest.mark.parametrize("protocol", ["range", "consumer, uniform"])
-def test_a_static_member_that_restarts_moves_nothing(bootstrap: str, topic: str, protocol: str) -> None:
+def test_a_static_member_that_restarts_moves_nothing(join: Join, bootstrap: str, topic: str, protocol: str) -> None:
     config = PROTOCOLS[protocol]
     if protocol == "range":
         config = {**config, "session.timeout.ms": 30_000}
     group = f"g-{topic}"
-    first = Member(bootstrap, group, topic, {**config, "group.instance.id": "one"})
-    second = Member(bootstrap, group, topic, {**config, "group.instance.id": "two"})
+    first = join(bootstrap, group, topic, {**config, "group.instance.id": "one"})
+    second = join(bootstrap, group, topic, {**config, "group.instance.id": "two"})
     until(lambda: len(first.partitions) == len(second.partitions) == 2, first, second)
     before, calls = second.partitions, len(first.history)
     second.close()
-    second = Member(bootstrap, group, topic, {**config, "group.instance.id": "two"})
+    second = join(bootstrap, group, topic, {**config, "group.instance.id": "two"})
     until(lambda: second.partitions == before, first, second)
     assert first.history[calls:] == []
     values = [str(number) for number in range(40)]
@@ -95,9 +110,9 @@ def test_a_static_member_that_restarts_moves_nothing(bootstrap: str, topic: str,
 
 
 @pytest.mark.parametrize("protocol", ["range", "consumer, uniform"])
-def test_a_regular_expression_finds_topics_made_later(bootstrap: str, topic: str, protocol: str) -> None:
+def test_a_regular_expression_finds_topics_made_later(join: Join, bootstrap: str, topic: str, protocol: str) -> None:
     config = {**PROTOCOLS[protocol], "topic.metadata.refresh.interval.ms": 200}
-    member = Member(bootstrap, f"g-{topic}", f"^{topic}.*", config)
+    member = join(bootstrap, f"g-{topic}", f"^{topic}.*", config)
     fill(bootstrap, topic, ["a"])
     until(lambda: member.got == ["a"], member)
     fill(bootstrap, f"{topic}-more", ["b"], partitions=1)
@@ -105,9 +120,9 @@ def test_a_regular_expression_finds_topics_made_later(bootstrap: str, topic: str
     member.close()
 
 
-def test_groups_of_both_protocols_are_listed_described_and_deleted(bootstrap: str, topic: str) -> None:
+def test_groups_of_both_protocols_are_listed_described_and_deleted(join: Join, bootstrap: str, topic: str) -> None:
     members = {
-        kind: Member(bootstrap, f"{kind.name}-{topic}", topic, PROTOCOLS[protocol])
+        kind: join(bootstrap, f"{kind.name}-{topic}", topic, PROTOCOLS[protocol])
         for kind, protocol in (
             (ConsumerGroupType.CLASSIC, "range"),
             (ConsumerGroupType.CONSUMER, "consumer, range"),
@@ -200,7 +215,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("protocol", ["cooperative-sticky", "consumer, uniform"])
-def test_a_group_goes_on_where_it_was_when_the_broker_comes_back(tmp_path: Path, protocol: str) -> None:
+def test_a_group_goes_on_where_it_was_when_the_broker_comes_back(join: Join, tmp_path: Path, protocol: str) -> None:
     port = free_port()
     values = [str(number) for number in range(200)]
     config = {**PROTOCOLS[protocol], "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 100}
@@ -210,8 +225,8 @@ def test_a_group_goes_on_where_it_was_when_the_broker_comes_back(tmp_path: Path,
         bootstrap = broker.bootstrap_servers
         topic = new_topic(bootstrap)
         fill(bootstrap, topic, values[:100])
-        first = Member(bootstrap, "g", topic, config)
-        second = Member(bootstrap, "g", topic, config)
+        first = join(bootstrap, "g", topic, config)
+        second = join(bootstrap, "g", topic, config)
         until(lambda: len(first.partitions) == len(second.partitions) == 2, first, second)
         until(lambda: everything_once(values[:100], first, second), first, second)
         calls = len(first.history), len(second.history)
