@@ -5,6 +5,7 @@ A server can be killed and started again on the same port and data, which is wha
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -12,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -256,17 +258,18 @@ def make_mariadb(folder: Path) -> Server:
 
 
 def make_postgresql(folder: Path) -> Server:
-    """A PostgreSQL server with fresh data in `folder`, not started; its account is superuser."""
+    """A PostgreSQL server with fresh data, not started; its account is superuser.
+
+    PostgreSQL refuses to run as root. Its own account then needs a folder elsewhere than in `folder`: every pytest
+    that starts closes the temporary folders of all of them to other accounts.
+    """
     initdb = _postgresql("initdb")
-    server = Server("postgresql", folder)
     account = _account("postgresql")
     if account is not None:
+        folder = Path(tempfile.mkdtemp(prefix="syncline-tests-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         shutil.chown(folder, account)
-        # pytest's temporary folders are closed to others, and the server is somebody else.
-        for parent in folder.parents:
-            if parent == Path("/tmp") or not os.access(parent, os.W_OK):
-                break
-            parent.chmod(parent.stat().st_mode | 0o011)
+    server = Server("postgresql", folder)
     secret = folder / "password"
     secret.write_text(server.password)
     secret.chmod(0o644)

@@ -86,6 +86,9 @@ def world(tmp_path: Path) -> Iterator[World]:
                 },
                 "inserts": {**common, "table.name.format": "inserts"},
             },
+            # A killed worker's members hold their partitions until their session ends: 45 s if nothing is said.
+            consumer_session_timeout_ms="6000",
+            consumer_heartbeat_interval_ms="1000",
         )
         stack.enter_context(worker)
         yield World(broker, server, database, worker)
