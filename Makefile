@@ -18,7 +18,7 @@ demo: $(VENV)/.runtime
 
 test: check
 	@CI="$(CI)" bash tests/system-packages
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --ignore=tests/golden $(ARGS)
 	$(BIN)/python -m tests.golden.report
 
 check: $(VENV)/.dev
