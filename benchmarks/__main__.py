@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         broker = stack.enter_context(BrokerProgram.at(folder))
         bootstrap = broker.bootstrap
         seconds = fill_topic(bootstrap, "filled", options.records)
-        targets = list(scenarios.databases(options.databases.split(","), folder))
+        targets = stack.enter_context(scenarios.databases(options.databases.split(","), folder))
 
         def run(scenario: Callable[..., Result], *args: object) -> None:
             for _ in range(options.repeat if scenario in (scenarios.sink, scenarios.source) else 1):

@@ -242,7 +242,8 @@ def idle(worker: WorkerProgram, who: str) -> Result:
     return Result("worker, idle", who, {"RSS MiB": rss_mib(worker.pid), "ready s": worker.ready_seconds})
 
 
-def databases(kinds: list[str], folder: Path) -> Iterator[Target]:
+@contextlib.contextmanager
+def databases(kinds: list[str], folder: Path) -> Iterator[list[Target]]:
     """A target of each kind; servers are private and stopped at the end."""
     from tests.servers import make_mariadb, make_postgresql
 
@@ -258,4 +259,4 @@ def databases(kinds: list[str], folder: Path) -> Iterator[Target]:
             stack.callback(server.kill)
             server.start()
             targets.append(server_target(server.database("bench")))
-        yield from targets
+        yield targets

@@ -44,9 +44,8 @@ def envelope(number: int) -> bytes:
 
 def create_topic(bootstrap: str, topic: str, partitions: int = 1) -> None:
     """Make `topic` and wait until it is there."""
-    for future in (
-        AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(topic, partitions, 1)]).values()
-    ):
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
         future.result(30)
 
 
