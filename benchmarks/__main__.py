@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     notes: list[str] = []
     console = Console()
+    if not console.is_terminal:
+        console.width = 170  # the table's own; a log has no edge
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         broker = stack.enter_context(BrokerProgram.at(folder))
