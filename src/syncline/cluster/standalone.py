@@ -134,6 +134,7 @@ class StandaloneHerder(BaseHerder):
     def reset_topics(self, name: str) -> None:
         self._refuse_without_tracking(to_reset=True)
         self._statuses.forget_topics(ConnectorName(name))
+        self._worker.forget_topics(ConnectorName(name))
 
     def set_cluster_logger(self, name: str, level: str | None) -> None:
         self.set_logger(name, level)

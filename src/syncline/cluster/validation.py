@@ -26,7 +26,7 @@ from syncline.options.checks import refuse
 from syncline.options.describe import key_info, value_info
 from syncline.options.load import CheckedValue
 from syncline.options.providers import Resolver
-from syncline.stores.codec import java_hash
+from syncline.stores.codec import java_hash, java_order
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerSettings
 
@@ -199,7 +199,12 @@ class Validator:
     ) -> None:
         """The options of a plug-in under `prefix`, and what it says when it is configured with them."""
         framework = set(answer.values)
-        named = [_prefixed(option, prefix, group) for option in _options(plugin)]
+        options = _options(plugin)
+        if key in CONVERTER_KEYS:
+            # Kafka Connect checks converters apart from the connector, and a Java HashMap decides the order there.
+            by_name = {option.name: option for option in options}
+            options = tuple(by_name[name] for name in java_order(by_name))
+        named = [_prefixed(option, prefix, group) for option in options]
         answer.add(named)
         if answer.fails(*(option.name for option in named)):
             return

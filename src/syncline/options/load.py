@@ -65,8 +65,8 @@ def _integer(option: Option, text: str, bits: int) -> int:
 def check_all(options: Iterable[Option], properties: Mapping[str, str | None]) -> dict[str, CheckedValue]:
     """Parse and check each option on its own; nothing is raised, messages are collected.
 
-    A value that does not parse reaches the option's check as None, so a second message may follow, as
-    in Kafka.
+    A value that is missing or does not parse reaches the option's check as None, so a second message may
+    follow, as in Kafka.
     """
     answers: dict[str, CheckedValue] = {}
     for option in options:
@@ -74,7 +74,6 @@ def check_all(options: Iterable[Option], properties: Mapping[str, str | None]) -
         given = properties.get(option.name)
         if given is None and option.required:
             answer.errors.append(f'Missing required configuration "{option.name}" which has no default value.')
-            continue
         try:
             answer.value = parse(option, given if given is not None else option.default)
         except ValueError as exc:

@@ -41,6 +41,8 @@ class RecordIsTombstone(Predicate[R]):
 
 
 def _valid_pattern(name: str, value: object) -> None:
+    if value is None:
+        raise refuse(name, "null", "a regular expression is needed")
     non_empty(name, value)
     try:
         compile_java(str(value))

@@ -15,6 +15,8 @@ from syncline.transforms.sides import PACKAGE, R
 
 
 def _valid_regex(name: str, value: object) -> None:
+    if value is None:
+        raise refuse(name, "null", "a regular expression is needed")
     try:
         compile_java(str(value))
     except re.error as exc:

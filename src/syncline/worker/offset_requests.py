@@ -73,7 +73,9 @@ class OffsetRequests:
 
     def _alter_sink(self, name: ConnectorName, config: Config, wanted: Mapping[TopicPartition, int | None]) -> bool:
         admin, group = self._admin(config), sink_group(name, config)
-        _must_exist(admin, wanted)
+        wrong = _impossible(admin, wanted)
+        if wrong is not None:
+            raise ConnectError(f"Failed to alter consumer group offsets for connector {name}: {wrong}")
         took_part = self._ask(
             name, config, [(_partition(tp), None if at is None else _offset(at)) for tp, at in wanted.items()]
         )
@@ -125,15 +127,16 @@ def _offset(at: int) -> dict[str, Any]:
     return {"kafka_offset": at}
 
 
-def _must_exist(admin: Admin, wanted: Mapping[TopicPartition, int | None]) -> None:
-    """The broker takes offsets of any partition, also of one that will never be."""
+def _impossible(admin: Admin, wanted: Mapping[TopicPartition, int | None]) -> str | None:
+    """What no group can have, if it is asked for; a broker takes offsets of partitions that will never be."""
     known = {topic: admin.topic(topic) for topic in {place.topic for place in wanted}}
     for place, at in wanted.items():
         topic = known[place.topic]
         if topic is None or not 0 <= place.partition < topic.partitions:
-            raise ConnectError(f"there is no partition {place}, so its offset cannot be changed")
+            return f"there is no partition {place}"
         if at is not None and at < 0:
-            raise ConnectError(f"the offset {at} for partition {place} is negative")
+            return f"the offset {at} for partition {place} is negative"
+    return None
 
 
 def parse_sink_offsets(offsets: Given) -> dict[TopicPartition, int | None]:
@@ -147,11 +150,12 @@ def parse_sink_offsets(offsets: Given) -> dict[TopicPartition, int | None]:
                 "The partition for a sink connector offset must contain the keys 'kafka_topic' and 'kafka_partition'"
             )
         topic = partition["kafka_topic"]
-        if not isinstance(topic, str):
+        if topic is None:
             raise BadRequest("Kafka topic names must be valid strings and may not be null")
         if partition["kafka_partition"] is None:
             raise BadRequest("Kafka partitions must be valid numbers and may not be null")
-        place = TopicPartition(topic, _integer(partition["kafka_partition"], "partition"))
+        # A topic may be called 5, and a client may send that without quotation marks.
+        place = TopicPartition(_shown(topic), _integer(partition["kafka_partition"], "partition"))
         if offset is None:
             found[place] = None
             continue

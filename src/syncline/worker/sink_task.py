@@ -116,6 +116,9 @@ class SinkLoop:
         self._target = target
         self._handoff.wake()
 
+    def forget_topics(self) -> None:
+        self._topics_seen.clear()
+
     def stop(self) -> None:
         self._stopping.set()
         self._handoff.wake()

@@ -106,6 +106,9 @@ class SourceLoop:
         self._target = target
         self._woken.set()
 
+    def forget_topics(self) -> None:
+        self._topics_seen.clear()
+
     def stop(self) -> None:
         self._stopping.set()
         self._woken.set()

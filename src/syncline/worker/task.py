@@ -31,6 +31,10 @@ class TaskLoop(Protocol):
         """Pause or go on; from any thread."""
         ...
 
+    def forget_topics(self) -> None:
+        """Tell of each topic again when it is next used; from any thread."""
+        ...
+
     def stop(self) -> None:
         """Come to an end soon; from any thread."""
         ...

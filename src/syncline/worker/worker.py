@@ -64,7 +64,7 @@ class StatusListener(Protocol):
         ...
 
     def topic_active(self, name: ConnectorName, topic: str, task: int) -> None:
-        """A task of the connector read from, or wrote to, a topic; told once per task."""
+        """A task of the connector read from, or wrote to, a topic; told once per task, and after `forget_topics`."""
         ...
 
 
@@ -217,6 +217,12 @@ class Worker:
             if not task.join(deadline - self._clock.monotonic()):
                 log.error("Graceful stop of task %s failed.", task.id)
                 task.abandon()
+
+    def forget_topics(self, name: ConnectorName) -> None:
+        """Have the connector's tasks tell again which topics they use, as they use them."""
+        for task in list(self._tasks.values()):
+            if task.id.connector == name:
+                task.loop.forget_topics()
 
     def tasks_of(self, name: ConnectorName) -> list[TaskId]:
         """Tasks of the connector that were started here and not stopped, failed ones too."""
