@@ -113,6 +113,9 @@ class SqlError(ConnectError):
 
 def java_class_of(error: BaseException) -> str:
     """The Java class name shown for `error`: its own, or the nearest for a Python error."""
+    if isinstance(error, SqlError) and (error.state or "").startswith("28"):
+        # What JDBC has for an account that is not let in.
+        return "java.sql.SQLInvalidAuthorizationSpecException"
     if isinstance(error, SynclineError):
         return error.java_class
     for kind, name in _PYTHON_TO_JAVA:

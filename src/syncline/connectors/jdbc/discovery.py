@@ -93,6 +93,7 @@ class TableMonitor:
         self._known = threading.Condition()
         self._tables: list[TableName] | None = None
         self._error: Exception | None = None
+        self._looked = False
         self._handed_out: list[TableName] | None = None
         self._asked = False
         self._thread = threading.Thread(target=self._run, name="jdbc-table-monitor", daemon=True)
@@ -108,6 +109,16 @@ class TableMonitor:
             interrupt()
             # A connection attempt cannot be cut short; the thread ends by itself when it returns.
             self._thread.join(STOP_SECONDS)
+
+    def first_look(self, seconds: float) -> None:
+        """Wait at most so long for the first look to end, whether it found the database there or away.
+
+        Raises what made it fail for good.
+        """
+        with self._known:
+            self._known.wait_for(lambda: self._looked, seconds)
+            if self._error is not None:
+                raise self._error
 
     def tables(self, seconds: float) -> list[TableName] | None:
         """The newest list; None when even the first is not there after `seconds`.
@@ -127,9 +138,12 @@ class TableMonitor:
                 found = self._look()
             except RetriableError as exc:
                 log.warning("looking for tables failed and will be repeated: %s", exc)
+                with self._known:
+                    self._looked = True
+                    self._known.notify_all()
             except Exception as exc:  # reported to the connector, which fails with it
                 with self._known:
-                    self._error = exc
+                    self._error, self._looked = exc, True
                     self._known.notify_all()
                     report = self._asked
                 # Before the first answer `tables` raises it; reporting it too would fail the start twice.
@@ -143,7 +157,7 @@ class TableMonitor:
 
     def _note(self, found: list[TableName]) -> None:
         with self._known:
-            self._tables = found
+            self._tables, self._looked = found, True
             self._known.notify_all()
             changed = self._asked and found != self._handed_out
         if changed and not self._stopping.is_set():

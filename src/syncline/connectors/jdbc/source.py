@@ -59,14 +59,18 @@ class JdbcSourceConnector(SourceConnector):
         self._quote = self._session.dialect.quote_mark
         if self._config.table_whitelist and self._config.table_blacklist:
             log.warning("table.whitelist is used, and table.blacklist is not")
-        if not self._config.any_query:
-            self._monitor = TableMonitor(
-                self._look,
-                interval_ms=self._config.table_poll_interval_ms,
-                changed=context.request_task_reconfiguration,
-                failed=context.raise_error,
-            )
-            self._monitor.start()
+        if self._config.any_query:
+            self._knock()
+            return
+        self._monitor = TableMonitor(
+            self._look,
+            interval_ms=self._config.table_poll_interval_ms,
+            changed=context.request_task_reconfiguration,
+            failed=context.raise_error,
+        )
+        self._monitor.start()
+        # A database that refuses the account fails the start; for one that is away the connector waits.
+        self._monitor.first_look(self._config.table_startup_limit_ms / 1_000)
 
     def task_configs(self, max_tasks: int) -> list[dict[str, str]]:
         assert self._config is not None
@@ -105,6 +109,19 @@ class JdbcSourceConnector(SourceConnector):
     def exactly_once_support(self, config: Mapping[str, str]) -> bool:
         """Where each record has an offset of its own; a group of equal timestamps may be read again."""
         return Mode(config.get("mode", "")).uses_incrementing
+
+    def _knock(self) -> None:
+        """Fail the start when the database lets nobody in; for one that is away the task waits."""
+        assert self._session is not None
+        try:
+            with self._session.refusing():
+                self._session.reader().end()
+        except Refused as exc:
+            if not retriable(exc):
+                raise ConnectError(f"The database cannot be used: {exc}") from exc
+            log.warning("the database is away, and the task will wait for it: %s", exc)
+        finally:
+            self._session.close()
 
     def _look(self) -> list[TableName]:
         """The tables to read; RetriableError while the database is away."""
