@@ -25,6 +25,10 @@ async def _wait(broker: Any, request: Any, context: Context, seconds: float) -> 
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
+        # Looked again also at first: records may have come before this coroutine began, and wake nobody now.
+        answer, size = _collect(broker, request, context)
+        if size >= request.min_bytes or loop.time() >= deadline:
+            return answer
         waiter: asyncio.Future[None] = loop.create_future()
         logs = _logs(broker, request, context)
         for log in logs:
@@ -36,9 +40,6 @@ async def _wait(broker: Any, request: Any, context: Context, seconds: float) -> 
             timer.cancel()
             for log in logs:
                 log.unwatch(waiter)
-        answer, size = _collect(broker, request, context)
-        if size >= request.min_bytes or loop.time() >= deadline:
-            return answer
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

@@ -1,0 +1,54 @@
+"""Fetch waits for records, and not a moment longer than they take to come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from syncline.broker import Broker
+from syncline.broker.handlers.fetch import fetch
+from syncline.broker.wire import Context
+
+TOPIC = "orders"
+CONTEXT = Context(api_key=1, api_version=12, client_id="test", host="127.0.0.1")
+WAIT_SECONDS = 60
+
+
+def asking(broker: Broker) -> Awaitable[Any]:
+    """A consumer at the end of the topic's only partition that would wait for a minute."""
+    place = SimpleNamespace(partition=0, fetch_offset=0, partition_max_bytes=1 << 20)
+    request = SimpleNamespace(
+        max_wait=timedelta(seconds=WAIT_SECONDS),
+        min_bytes=1,
+        max_bytes=1 << 20,
+        topics=[SimpleNamespace(topic=TOPIC, partitions=[place])],
+    )
+    answer = fetch(broker, request, CONTEXT)
+    assert isinstance(answer, Awaitable)
+    return answer
+
+
+def records(answer: Any) -> bytes:
+    found: bytes = answer["responses"][0]["partitions"][0]["records"]
+    return found
+
+
+async def test_records_that_come_while_waiting_are_sent_at_once(tmp_path: Path) -> None:
+    async with Broker(tmp_path) as broker, asyncio.timeout(WAIT_SECONDS / 2):
+        topic = broker.topics.create(TOPIC, 1, {})
+        waiting = asyncio.ensure_future(asking(broker))
+        await asyncio.sleep(0)
+        topic.partitions[0].append_records([(None, b"v")], broker.now_ms())
+        assert b"v" in records(await waiting)
+
+
+async def test_records_that_come_before_the_waiting_has_begun_are_not_slept_over(tmp_path: Path) -> None:
+    async with Broker(tmp_path) as broker, asyncio.timeout(WAIT_SECONDS / 2):
+        topic = broker.topics.create(TOPIC, 1, {})
+        waiting = asking(broker)
+        topic.partitions[0].append_records([(None, b"v")], broker.now_ms())
+        assert b"v" in records(await waiting)
