@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from syncline.client.models import ErrorMessage
 from syncline.cluster.herder import Herder
 from syncline.cluster.progress import Progress, current, follow
-from syncline.errors import SynclineError
+from syncline.errors import ConnectError, SynclineError
 from syncline.rest.admin import Admin
 from syncline.rest.connectors import Connectors
 from syncline.rest.errors import HttpError, status_of
@@ -116,7 +116,9 @@ class RestApp:
         _check_media(request, route.produces)
         if not route.at_once:
             with current().during("awaiting startup"):
-                self._herder.wait_ready(self._settings.request_seconds)
+                # Longer than the client is kept waiting, so that its answer says what it waited for.
+                if not self._herder.wait_ready(self._settings.request_seconds + 1):
+                    raise ConnectError(_timed_out(current()))
         return handle(request)
 
     def _route(self, parts: tuple[str, ...]) -> Route:
@@ -150,8 +152,7 @@ class RestApp:
             async with asyncio.timeout(self._settings.request_seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
-            message = " ".join(filter(None, ("Request timed out.", progress.text())))
-            return Response(500, ErrorMessage(500, message if progress.text() else "Request timed out"))
+            return Response(500, ErrorMessage(500, _timed_out(progress)))
 
     async def _send(self, send: Send, method: str, request: Mapping[str, str], response: Response) -> None:
         payload = response.encoded()
@@ -165,6 +166,11 @@ class RestApp:
         encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in fields]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else payload})
+
+
+def _timed_out(progress: Progress) -> str:
+    text = progress.text()
+    return "Request timed out" if text is None else f"Request timed out. {text}"
 
 
 def _failed(request: Request, exc: Exception) -> Response:

@@ -94,12 +94,15 @@ def _object(body: bytes, java: str, *allowed: str) -> Mapping[str, msgspec.Raw]:
 
 def _syntax_problem(body: bytes, exc: Exception) -> JsonProblem:
     found = _POSITION.fullmatch(str(exc))
-    if found is None or int(found[2]) >= len(body):
+    position = len(body) if found is None else int(found[2])
+    if found is not None and found[1].endswith("trailing characters"):
+        # The decoder has read the first of them already.
+        position -= 1
+    if found is None or position >= len(body):
         line, column = _place(body, len(body))
         ended = isinstance(exc, msgspec.DecodeError)
         what = "Unexpected end-of-input: the JSON text is not complete" if ended else str(exc)
         return JsonProblem(f"{what} at line {line}, column {column}")
-    position = int(found[2])
     line, column = _place(body, position)
     letter = body[position:].decode("utf-8", "replace")[:1]
     why = found[1].removeprefix("JSON is malformed: ")

@@ -1,0 +1,1 @@
+"""Requests and answers, over a herder with a Kafka in memory."""
