@@ -82,13 +82,18 @@ def test_a_request_that_takes_too_long_says_what_it_waits_for(site: Site, monkey
 
 
 def test_a_worker_that_starts_says_so_and_answers_its_root() -> None:
-    app = RestApp(Site(started=False).herder, RestSettings.of(request_seconds=0.1, health_seconds=0.01))
-    assert call(app, "GET", "/").json["version"] == "4.1.0"
-    health = call(app, "GET", "/health")
-    assert (health.status, health.json["status"]) == (503, "starting")
-    waiting = call(app, "GET", "/connectors")
-    assert waiting.status == 500
-    assert "currently awaiting startup" in waiting.json["message"]
+    herder = Site(started=False).herder
+    app = RestApp(herder, RestSettings.of(request_seconds=0.1, health_seconds=0.01))
+    try:
+        assert call(app, "GET", "/").json["version"] == "4.1.0"
+        health = call(app, "GET", "/health")
+        assert (health.status, health.json["status"]) == (503, "starting")
+        waiting = call(app, "GET", "/connectors")
+        assert waiting.status == 500
+        assert "currently awaiting startup" in waiting.json["message"]
+    finally:
+        herder.start()
+        herder.stop()
 
 
 @pytest.mark.parametrize("name", ["a b", "ä->ö", "a?b&c", "p%q", "a/b", "a\\b", "{x}", "a+b"])
