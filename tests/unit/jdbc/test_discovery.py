@@ -153,6 +153,28 @@ def test_a_database_that_is_away_is_asked_again(monitor: Callable[[Tables], Tabl
     assert events.empty()
 
 
+def test_the_first_look_ends_also_when_the_database_is_away(
+    monitor: Callable[[Tables], TableMonitor], events: Events
+) -> None:
+    watching = monitor(Tables(RetriableError("away"), [A]))
+    watching.start()
+    try:
+        watching.first_look(10)
+        assert watching.tables(10) == [A]
+    finally:
+        watching.stop()
+    assert events.empty()
+
+
+def test_the_first_look_raises_what_fails_for_good(monitor: Callable[[Tables], TableMonitor], events: Events) -> None:
+    watching = monitor(Tables(ConnectError("no")))
+    watching.start()
+    with pytest.raises(ConnectError, match="no"):
+        watching.first_look(10)
+    watching.stop()
+    assert events.empty()
+
+
 def test_any_other_failure_ends_the_monitor_and_is_raised(
     monitor: Callable[[Tables], TableMonitor], events: Events
 ) -> None:

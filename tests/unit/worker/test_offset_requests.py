@@ -65,6 +65,12 @@ def test_sink_offsets_are_those_of_the_group(world: World) -> None:
     assert world.worker.connector_offsets(world.name, SINK) == []
 
 
+def test_a_topic_whose_name_is_a_number_may_come_without_quotation_marks(world: World) -> None:
+    world.kafka.produce("5", b"a")
+    world.worker.alter_offsets(world.name, SINK, [({"kafka_topic": 5, "kafka_partition": 0}, {"kafka_offset": 1})])
+    assert world.kafka.committed(GROUP) == {TopicPartition("5", 0): 1}
+
+
 def test_offsets_of_a_sink_that_still_runs_are_not_changed(world: World) -> None:
     world.kafka.produce("t", b"a")
     world.start_sink()
@@ -114,7 +120,7 @@ def test_malformed_sink_offsets_are_refused_in_connects_words(world: World, offs
 @pytest.mark.parametrize("entry", [sink_entry(1, topic="unknown"), sink_entry(1, 9), sink_entry(1, -1), sink_entry(-1)])
 def test_places_the_cluster_does_not_have_are_refused(world: World, entry: Any) -> None:
     world.kafka.admin({}).create_topic("t", partitions=3)
-    with pytest.raises(ConnectError) as caught:
+    with pytest.raises(ConnectError, match="Failed to alter consumer group offsets for connector c: ") as caught:
         world.worker.alter_offsets(world.name, SINK, [entry])
     assert not isinstance(caught.value, BadRequest)
     assert world.kafka.committed(GROUP) == {}
