@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from syncline.api import Plugin, PluginKind
 from syncline.cluster.versions import satisfies
-from syncline.options import Importance, Kind, Option, Width, any_case, at_least, one_of, option, options_of
+from syncline.options import Importance, Kind, Option, Width, any_case, at_least, non_empty, one_of, option, options_of
 from syncline.options.checks import refuse
 from syncline.options.option import Recommend
 from syncline.worker.plugins import Plugins
@@ -41,7 +41,7 @@ def _name(name: str, value: Any) -> None:
 
 def _unique(name: str, value: Any) -> None:
     if value is not None and len(set(value)) != len(value):
-        raise refuse(name, f"[{', '.join(value)}]", "Duplicate alias provided.")
+        raise refuse(name, value, "Duplicate alias provided.")
 
 
 def _regex(name: str, value: Any) -> None:
@@ -49,6 +49,11 @@ def _regex(name: str, value: Any) -> None:
         re.compile(value or "")
     except re.error as exc:
         raise refuse(name, value, f"Invalid regex: {exc}") from exc
+
+
+def _no_less_than_zero(name: str, value: Any) -> None:
+    if value is not None:
+        at_least(0)(name, value)
 
 
 def check_version(plugin: Plugin, wanted: str | None) -> str | None:
@@ -371,6 +376,7 @@ class SourceOptions:
         order=4,
         width=Width.SHORT,
         display="Transaction boundary interval",
+        check=_no_less_than_zero,
     )
     offsets_topic: str | None = option(
         "offsets.storage.topic",
@@ -381,6 +387,7 @@ class SourceOptions:
         order=1,
         width=Width.LONG,
         display="Offsets topic",
+        check=non_empty,
     )
 
 
@@ -428,11 +435,11 @@ def _plugin_choices(plugins: Plugins, plugin: Plugin, converters: Mapping[str, s
 
 
 def alias_options(plugins: Plugins, what: Kindred, alias: str) -> list[Option]:
-    """The framework's options for one transform or predicate."""
+    """The options that name one transform or predicate."""
     prefix, group = f"{what.key}.{alias}.", f"{what.title}: {alias}"
     names = sorted(plugin.java_class for plugin in plugins.of(what.kind))
     article = f"the {what.noun.lower()} {alias}"
-    options = [
+    return [
         Option(
             name=f"{prefix}type",
             doc=f"Class of {article}.",
@@ -455,28 +462,63 @@ def alias_options(plugins: Plugins, what: Kindred, alias: str) -> list[Option]:
             display=f"{what.noun} version for {alias}",
         ),
     ]
-    if what is TRANSFORMS:
-        options += [
-            Option(
-                name=f"{prefix}predicate",
-                doc="Alias of the predicate that decides to which records the transformation applies.",
-                default="",
-                group=group,
-                order=2,
-                display="Predicate",
-            ),
-            Option(
-                name=f"{prefix}negate",
-                doc="Whether it applies to the other records instead.",
-                kind=Kind.BOOLEAN,
-                default="false",
-                group=group,
-                order=3,
-                display="Negate",
-            ),
-        ]
-    return options
+
+
+CONDITION: Final = (
+    Option(
+        name="predicate",
+        doc="Alias of the predicate that decides to which records the transformation applies.",
+    ),
+    Option(
+        name="negate",
+        doc="Whether it applies to the other records instead.",
+        kind=Kind.BOOLEAN,
+        default="false",
+    ),
+)
+"""What every transform has besides its own options."""
+
+
+def embedded(what: Kindred, alias: str, options: Iterable[Option], first: int) -> list[Option]:
+    """A plug-in's options as a connector's, numbered from `first`, in the order of Kafka's `ConfigDef.embed`.
+
+    The plug-in's own groups and numbers decide first, then what must be given, importance and name.
+    """
+    own = list(options)
+    groups = [None, *dict.fromkeys(option.group for option in own if option.group is not None)]
+    importances = list(Importance)
+
+    def rank(option: Option) -> tuple[int, int, bool, int, str]:
+        importance = importances.index(option.importance)
+        return groups.index(option.group), option.order, not option.required, importance, option.name
+
+    prefix, group = f"{what.key}.{alias}.", f"{what.title}: {alias}"
+    return [
+        replace(
+            prefixed(option, prefix),
+            group=group if option.group is None else f"{group}: {option.group}",
+            order=order,
+        )
+        for order, option in enumerate(sorted(own, key=rank), first)
+    ]
+
+
+def prefixed(option: Option, prefix: str) -> Option:
+    """A plug-in's option under the name it has in a connector's configuration."""
+    recommend, visible = option.recommend, option.visible
+
+    def own(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name.removeprefix(prefix): value for name, value in values.items()}
+
+    return replace(
+        option,
+        name=f"{prefix}{option.name}",
+        display=option.display or option.name,
+        dependents=tuple(f"{prefix}{name}" for name in option.dependents),
+        recommend=None if recommend is None else lambda values: recommend(own(values)),
+        visible=None if visible is None else lambda values: visible(own(values)),
+    )
 
 
 def _always(values: Sequence[str]) -> Recommend:
-    return lambda properties: values
+    return lambda parsed: values

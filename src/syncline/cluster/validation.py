@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from syncline.api import Plugin, PluginKind
 from syncline.client.models import ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo
 from syncline.cluster.framework import (
+    CONDITION,
     CONVERTER_KEYS,
     PREDICATES,
     TRANSFORMS,
     Kindred,
     alias_options,
     check_version,
+    embedded,
     framework_options,
+    prefixed,
 )
 from syncline.cluster.progress import current
 from syncline.cluster.rules import override_errors, override_policy, sink_errors, source_errors
@@ -78,7 +81,7 @@ class Answer:
             len(self.errors),
             self.groups,
             [
-                ConfigInfo(ConfigKeyInfo(**key_info(value.option)), ConfigValueInfo(**value_info(value, self.given)))
+                ConfigInfo(ConfigKeyInfo(**key_info(value.option)), ConfigValueInfo(**value_info(value)))
                 for value in shown
             ],
         )
@@ -170,48 +173,50 @@ class Validator:
             return
         plugin = self._named(answer, key, name, kind)
         if plugin is None:
-            answer.values[key].value = None
             return
         # Which of the three it serves is the worker's to say, not the user's.
         answer.given.setdefault(f"{key}.converter.type", key.partition(".")[0])
+        # Kafka Connect checks converters apart from the connector, and a Java HashMap decides the order there.
+        by_name = {option.name: option for option in _options(plugin)}
+        options = [prefixed(by_name[name], f"{key}.") for name in java_order(by_name)]
         with current().during(f"instantiating the connector's {key.replace('.', ' ')} for validation"):
-            self._add_plugin(answer, plugin, f"{key}.", key, group=None, is_key=key == "key.converter")
+            self._add_plugin(answer, plugin, f"{key}.", key, options, is_key=key == "key.converter")
 
     def _add_alias(self, answer: Answer, what: Kindred, alias: str) -> None:
         prefix = f"{what.key}.{alias}."
         key = f"{prefix}type"
-        answer.add(alias_options(self._plugins, what, alias))
+        named = alias_options(self._plugins, what, alias)
+        answer.add(named)
         if what is TRANSFORMS:
             self._check_predicate(answer, prefix)
         name = answer.given.get(key)
         plugin = self._named(answer, key, name, what.kind) if name is not None else None
-        if plugin is not None:
-            self._add_plugin(answer, plugin, prefix, key, group=f"{what.title}: {alias}")
+        if plugin is None:
+            return
+        own = [option for option in _options(plugin) if not any(option.name == other.name for other in CONDITION)]
+        shared = CONDITION if what is TRANSFORMS else ()
+        self._add_plugin(answer, plugin, prefix, key, embedded(what, alias, (*shared, *own), first=len(named)))
 
     def _named(self, answer: Answer, key: str, name: str, kind: PluginKind) -> Plugin | None:
         plugin = self._plugins.find(name.strip(), kind)
         if plugin is None:
             answer.blame(key, str(refuse(key, name, f"Class {name} could not be found.")))
+        # An option of kind CLASS has the class for its value, however it was named.
+        answer.values[key].value = None if plugin is None else plugin.java_class
         return plugin
 
     def _add_plugin(
-        self, answer: Answer, plugin: Plugin, prefix: str, key: str, *, group: str | None, **configuring: Any
+        self, answer: Answer, plugin: Plugin, prefix: str, key: str, options: Sequence[Option], **configuring: Any
     ) -> None:
-        """The options of a plug-in under `prefix`, and what it says when it is configured with them."""
-        framework = set(answer.values)
-        options = _options(plugin)
-        if key in CONVERTER_KEYS:
-            # Kafka Connect checks converters apart from the connector, and a Java HashMap decides the order there.
-            by_name = {option.name: option for option in options}
-            options = tuple(by_name[name] for name in java_order(by_name))
-        named = [_prefixed(option, prefix, group) for option in options]
-        answer.add(named)
-        if answer.fails(*(option.name for option in named)):
+        """The options of a plug-in, which begin with `prefix`, and what it says when it is configured with them."""
+        answer.add(options)
+        if answer.fails(*(option.name for option in options)):
             return
+        own = {f"{prefix}{option.name}" for option in _options(plugin)}
         config = {
             name.removeprefix(prefix): value
             for name, value in answer.given.items()
-            if name.startswith(prefix) and name not in framework
+            if name.startswith(prefix) and (name in own or name not in answer.values)
         }
         try:
             plugin.factory().configure(config, **configuring)
@@ -262,11 +267,6 @@ def _options(plugin: Plugin) -> tuple[Option, ...]:
 
 def _aliases(text: str | None) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
-
-
-def _prefixed(option: Option, prefix: str, group: str | None) -> Option:
-    """A plug-in's option as a connector's; the group of an alias takes all its options in."""
-    return replace(option, name=f"{prefix}{option.name}", group=group or option.group)
 
 
 def _printed(config: Given) -> str:

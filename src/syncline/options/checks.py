@@ -10,8 +10,18 @@ from syncline.options.option import Check
 
 def refuse(name: str, value: Any, why: str) -> ValueError:
     """The error of a value that breaks a rule, worded as Kafka's ConfigException."""
-    shown = ",".join(map(str, value)) if isinstance(value, list) else value
-    return ValueError(f"Invalid value {shown} for configuration {name}: {why}")
+    return ValueError(f"Invalid value {_shown(value)} for configuration {name}: {why}")
+
+
+def _shown(value: Any) -> str:
+    """As Java prints it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value)
 
 
 def at_least(low: float) -> Check:
@@ -19,7 +29,7 @@ def at_least(low: float) -> Check:
 
     def check(name: str, value: Any) -> None:
         if value is None:
-            raise refuse(name, "null", "Value must be non-null")
+            raise refuse(name, None, "Value must be non-null")
         if value < low:
             raise refuse(name, value, f"Value must be at least {low}")
 
@@ -31,7 +41,7 @@ def between(low: float, high: float) -> Check:
 
     def check(name: str, value: Any) -> None:
         if value is None:
-            raise refuse(name, "null", "Value must be non-null")
+            raise refuse(name, None, "Value must be non-null")
         if value < low:
             raise refuse(name, value, f"Value must be at least {low}")
         if value > high:
@@ -46,7 +56,7 @@ def one_of(allowed: Iterable[str]) -> Check:
 
     def check(name: str, value: Any) -> None:
         if value not in values:
-            raise refuse(name, "null" if value is None else value, f"String must be one of: {', '.join(values)}")
+            raise refuse(name, value, f"String must be one of: {', '.join(values)}")
 
     return check
 
@@ -60,7 +70,7 @@ def any_case(allowed: Iterable[str]) -> Check:
         if value is None or str(value).upper() not in folded:
             raise refuse(
                 name,
-                "null" if value is None else value,
+                value,
                 f"String must be one of (case insensitive): {', '.join(value.upper() for value in values)}",
             )
 

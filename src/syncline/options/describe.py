@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from syncline.options.load import CheckedValue
@@ -29,14 +29,12 @@ def key_info(option: Option) -> dict[str, Any]:
     }
 
 
-def value_info(answer: CheckedValue, given: Mapping[str, str]) -> dict[str, Any]:
-    """The members of a ConfigValueInfo; `given` is the resolved configuration, for the recommended values."""
-    option = answer.option
-    recommended = option.recommend(given) if option.recommend is not None else ()
+def value_info(answer: CheckedValue) -> dict[str, Any]:
+    """The members of a ConfigValueInfo."""
     return {
-        "name": option.name,
+        "name": answer.option.name,
         "value": shown(answer.value),
-        "recommended_values": [str(shown(value)) for value in recommended],
+        "recommended_values": [str(shown(value)) for value in answer.recommended],
         "errors": list(answer.errors),
         "visible": answer.visible,
     }

@@ -13,6 +13,8 @@ from syncline.options.option import Kind, Option, Password, options_of
 
 T = TypeVar("T")
 
+_BLANKS: Final = "".join(map(chr, range(ord(" ") + 1)))
+"""What Java's `trim` takes away."""
 _INTEGER_BITS: Final[Mapping[Kind, int]] = {Kind.SHORT: 16, Kind.INT: 32, Kind.LONG: 64}
 
 
@@ -23,6 +25,8 @@ class CheckedValue:
     option: Option
     value: Any = None
     errors: list[str] = field(default_factory=list)
+    recommended: list[Any] = field(default_factory=list)
+    """What a form should offer, given the other values."""
     visible: bool = True
     """Whether a form should show it, given the other values."""
 
@@ -34,32 +38,40 @@ def parse(option: Option, text: str | None) -> Any:
     """
     if text is None:
         return None
+    trimmed = text.strip(_BLANKS)
     if option.kind is Kind.PASSWORD:
-        return Password(text.strip())
-    text = text.strip()
+        return Password(trimmed)
     if option.kind is Kind.LIST:
-        return [part.strip() for part in text.split(",")] if text else []
+        return [part.strip(_BLANKS) for part in trimmed.split(",")] if trimmed else []
     if option.kind is Kind.BOOLEAN:
-        if text.lower() not in ("true", "false"):
+        if trimmed.lower() not in ("true", "false"):
             raise refuse(option.name, text, "Expected value to be either true or false")
-        return text.lower() == "true"
+        return trimmed.lower() == "true"
     if option.kind in _INTEGER_BITS:
-        return _integer(option, text, _INTEGER_BITS[option.kind])
-    if option.kind is Kind.DOUBLE:
-        try:
-            return float(text)
-        except ValueError:
-            raise refuse(option.name, text, "Not a number of type DOUBLE") from None
-    return text
+        number: float | None = _integer(trimmed, _INTEGER_BITS[option.kind])
+    elif option.kind is Kind.DOUBLE:
+        number = _double(trimmed)
+    else:
+        return trimmed
+    if number is None:
+        raise refuse(option.name, text, f"Not a number of type {option.kind}")
+    return number
 
 
-def _integer(option: Option, text: str, bits: int) -> int:
-    digits = text[1:] if text[:1] in "+-" else text
-    if digits.isascii() and digits.isdigit():
-        number = int(text)
-        if -(1 << bits - 1) <= number < 1 << bits - 1:
-            return number
-    raise refuse(option.name, text, f"Not a number of type {option.kind}")
+def _integer(text: str, bits: int) -> int | None:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not digits.isascii() or not digits.isdigit():
+        return None
+    # The length first: Python refuses to read thousands of digits.
+    number = int(text) if len(digits.lstrip("0")) < 20 else 1 << bits
+    return number if -(1 << bits - 1) <= number < 1 << bits - 1 else None
+
+
+def _double(text: str) -> float | None:
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
 
 
 def check_all(options: Iterable[Option], properties: Mapping[str, str | None]) -> dict[str, CheckedValue]:
@@ -83,6 +95,12 @@ def check_all(options: Iterable[Option], properties: Mapping[str, str | None]) -
                 option.check(option.name, answer.value)
             except ValueError as exc:
                 answer.errors.append(str(exc))
+    values = {name: answer.value for name, answer in answers.items()}
+    for answer in answers.values():
+        if answer.option.recommend is not None:
+            answer.recommended = list(answer.option.recommend(values))
+        if answer.option.visible is not None:
+            answer.visible = answer.option.visible(values)
     return answers
 
 

@@ -74,8 +74,11 @@ Check = Callable[[str, Any], None]
 """Called with the option's name and its parsed value (None when absent or unparseable); raises
 ValueError whose text is the whole message the user sees."""
 
-Recommend = Callable[[Mapping[str, str]], Sequence[Any]]
-"""From the properties given to the values a form should offer."""
+Recommend = Callable[[Mapping[str, Any]], Sequence[Any]]
+"""From the parsed values of a plug-in's options (None where unusable) to the values a form should offer."""
+
+Visible = Callable[[Mapping[str, Any]], bool]
+"""From those values to whether a form should show the option."""
 
 REQUIRED: Final = object()
 
@@ -100,6 +103,8 @@ class Option:
     dependents: tuple[str, ...] = ()
     check: Check | None = None
     recommend: Recommend | None = None
+    visible: Visible | None = None
+    """Always, when None."""
     internal: bool = False
     """Accepted but left out of validation answers."""
 
@@ -118,6 +123,7 @@ def option(
     dependents: Sequence[str] = (),
     check: Check | None = None,
     recommend: Recommend | None = None,
+    visible: Visible | None = None,
     internal: bool = False,
 ) -> Any:
     """Declare an option as a dataclass field; without `default` it must be given.
@@ -139,6 +145,7 @@ def option(
         dependents=tuple(dependents),
         check=check,
         recommend=recommend,
+        visible=visible,
         internal=internal,
     )
     return dataclasses.field(metadata={"option": made})

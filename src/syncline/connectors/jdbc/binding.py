@@ -38,7 +38,7 @@ class Binder:
     def __init__(self, config: SinkConfig, dialect: Dialect) -> None:
         self._dialect = dialect
         self._zone = zone_of(config.timezone)
-        self._date_zone = _UTC if config.date_timezone == "UTC" else self._zone
+        self._date_zone = _UTC if config.date_timezone.upper() == "UTC" else self._zone
         self._legacy = config.calendar == "LEGACY"
         self._integers = dialect.capabilities.moments_as_integers
         self._replace_null = config.replace_null

@@ -126,13 +126,14 @@ def zone_of(zone_id: str) -> Zone:
         hours, minutes, seconds = (int(fixed[part] or 0) for part in ("hours", "minutes", "seconds"))
         offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
         if offset > timedelta(hours=18) or minutes > 59 or seconds > 59:
-            raise ValueError(f"Invalid time zone {zone_id}: an offset is at most 18 hours")
+            raise ValueError(f"Invalid time zone identifier {zone_id}: an offset is at most 18 hours")
         return Zone(zone_id, timezone(-offset if fixed["sign"] == "-" else offset) if offset else UTC)
     try:
         return Zone(zone_id, ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"Invalid time zone {zone_id}: give a region such as Europe/Berlin, an offset such as +02:00, or UTC"
+            f"Invalid time zone identifier {zone_id}: give a region such as Europe/Berlin, an offset such as +02:00, "
+            "or UTC"
         ) from None
 
 

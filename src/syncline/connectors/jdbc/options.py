@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from syncline.connectors.jdbc.dialect import Dialect
@@ -14,6 +14,7 @@ from syncline.connectors.jdbc.url import parse_url
 from syncline.errors import ConfigError
 from syncline.options.checks import refuse
 from syncline.options.load import CheckedValue
+from syncline.options.option import Check, Recommend
 
 PREFIX: Final = "connection."
 _OURS: Final = frozenset({"url", "user", "password", "attempts", "backoff.ms"})
@@ -70,15 +71,32 @@ def check_connection(config: Mapping[str, str | None], answers: Mapping[str, Che
         answer.errors.append(f"Could not connect to database. {exc}")
 
 
-def one_case(*allowed: str) -> Any:
-    """A check for words that may be all lower or all upper case."""
-    words = {word.lower() for word in allowed} | {word.upper() for word in allowed}
+def one_case(*allowed: str) -> Check:
+    """A check for words that may be all lower or all upper case; None passes, each entry of a list is checked."""
+    accepted = {*(word.lower() for word in allowed), *(word.upper() for word in allowed)}
 
     def check(name: str, value: Any) -> None:
-        if value not in words:
-            raise refuse(name, value, f"Invalid enumerator; one of {', '.join(sorted(w.lower() for w in allowed))}")
+        for entry in value if isinstance(value, list) else [value]:
+            if entry is not None and entry not in accepted:
+                raise not_among(allowed, name, entry)
 
     return check
+
+
+def known_dialect(name: str, value: Any) -> None:
+    """A check for names of dialects; the empty one is that of the URL."""
+    if value is not None and value not in DIALECT_NAMES:
+        raise not_among(DIALECT_NAMES[1:], name, value)
+
+
+def not_among(allowed: Iterable[str], name: str, value: Any) -> ValueError:
+    """The error of a word that is none of `allowed`."""
+    return refuse(name, value, f"Invalid enumerator. Valid values are: {', '.join(allowed)}")
+
+
+def offer(*values: str) -> Recommend:
+    """Recommend the same values whatever else is given."""
+    return lambda parsed: values
 
 
 def time_zone(name: str, value: Any) -> None:

@@ -61,7 +61,7 @@ class Session:
 
     def __init__(self, config: SourceConfig, properties: Mapping[str, str]) -> None:
         """Opens nothing. Raises ConfigError for a URL or a dialect that cannot be used."""
-        isolation = config.transaction_isolation_mode
+        isolation = config.transaction_isolation_mode.upper()
         try:
             self._settings = settings_of(
                 properties, isolation=None if isolation == "DEFAULT" else isolation.replace("_", " ")

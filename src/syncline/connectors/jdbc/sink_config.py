@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,9 @@ from syncline.connectors.jdbc.options import (
     DIALECT_NAMES,
     check_connection,
     dialect_for,
+    known_dialect,
+    not_among,
+    offer,
     one_case,
     settings_of,
     time_zone,
@@ -40,11 +43,23 @@ def _table_types(name: str, value: Any) -> None:
     non_empty(name, value)
     for entry in value or []:
         if entry.upper() not in _KINDS:
-            raise refuse(name, value, f"String must be one of: {', '.join(_KINDS)}")
+            raise not_among(_KINDS, name, entry)
 
 
-def _recommend(*values: str) -> Any:
-    return lambda properties: list(values)
+_KEY_MODES: Final = ("none", "kafka", "record_key", "record_value")
+
+
+def _key_of_record(parsed: Mapping[str, Any]) -> bool:
+    return str(parsed["pk.mode"]).lower() == "record_key"
+
+
+def _key_modes(parsed: Mapping[str, Any]) -> Sequence[str]:
+    """Deletes need the key of the record."""
+    return ("record_key",) if parsed["delete.enabled"] else _KEY_MODES
+
+
+def _deletes(parsed: Mapping[str, Any]) -> Sequence[bool]:
+    return (True, False) if _key_of_record(parsed) else (False,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +116,8 @@ class SinkConfig:
         order=5,
         width=Width.LONG,
         display="Database Dialect",
-        recommend=_recommend(*DIALECT_NAMES),
-        check=one_of(DIALECT_NAMES),
+        recommend=offer(*DIALECT_NAMES),
+        check=known_dialect,
     )
     attempts: int = option(
         "connection.attempts",
@@ -161,6 +176,8 @@ class SinkConfig:
         width=Width.SHORT,
         display="Enable deletes",
         dependents=("pk.mode",),
+        recommend=_deletes,
+        visible=_key_of_record,
     )
     table_types: list[str] = option(
         "table.types",
@@ -206,7 +223,8 @@ class SinkConfig:
         width=Width.MEDIUM,
         display="Primary Key Mode",
         dependents=("pk.fields",),
-        check=one_case("none", "kafka", "record_key", "record_value"),
+        check=one_case(*_KEY_MODES),
+        recommend=_key_modes,
     )
     pk_fields: list[str] = option(
         "pk.fields",
@@ -250,7 +268,8 @@ class SinkConfig:
         order=6,
         width=Width.MEDIUM,
         display="Date Time Zone",
-        check=one_of(["DB_TIMEZONE", "UTC"]),
+        check=one_case("db_timezone", "utc"),
+        recommend=offer("db_timezone", "utc"),
     )
     timestamp_fields: list[str] = option(
         "timestamp.fields.list",
@@ -273,6 +292,7 @@ class SinkConfig:
         width=Width.MEDIUM,
         display="Timestamp Precision Mode",
         check=one_case("microseconds", "nanoseconds"),
+        recommend=offer("microseconds", "nanoseconds"),
     )
     calendar: str = option(
         "date.calendar.system",
@@ -327,7 +347,7 @@ class SinkConfig:
         order=3,
         width=Width.MEDIUM,
         display="Quote Identifiers",
-        recommend=_recommend("always", "never"),
+        recommend=offer("always", "never"),
     )
     merge_holdlock: bool = option(
         "mssql.use.merge.holdlock",
@@ -423,7 +443,7 @@ def problems(config: SinkConfig) -> dict[str, list[str]]:
 def warn_of_surprises(config: SinkConfig) -> None:
     """Log what is allowed but probably not meant."""
     zone = zone_of(config.timezone)
-    if config.date_timezone == "DB_TIMEZONE" and zone.wall(0) < 0:
+    if config.date_timezone.upper() == "DB_TIMEZONE" and zone.wall(0) < 0:
         log.warning(
             "db.timezone=%s is west of UTC, so each date is written as the day before; date.timezone=UTC keeps dates",
             config.timezone,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from syncline.connectors.jdbc.modes import Mode
 from syncline.connectors.jdbc.moments import Calendar, zone_of
-from syncline.connectors.jdbc.options import DIALECT_NAMES, time_zone
+from syncline.connectors.jdbc.options import DIALECT_NAMES, known_dialect, offer, one_case, time_zone
 from syncline.connectors.jdbc.types import Granularity, NumericMapping, TypeSettings
 from syncline.options import Importance, Kind, Password, Width, at_least, load, one_of, option
 from syncline.options.checks import refuse
@@ -36,22 +36,6 @@ MODE_DEPENDENTS: Final = (
     "timestamp.columns.mapping",
     "validate.non.null",
 )
-
-
-def _one_case(allowed: Sequence[str]) -> Any:
-    """Refuse what is neither in lower nor in upper case one of `allowed`; None passes."""
-    accepted = {*allowed, *(value.upper() for value in allowed)}
-
-    def check(name: str, value: Any) -> None:
-        if value is not None and value not in accepted:
-            raise refuse(name, value, f"Invalid enumerator. Valid values are: {', '.join(allowed)}")
-
-    return check
-
-
-def _dialect(name: str, value: Any) -> None:
-    if value is not None and value not in DIALECT_NAMES:
-        raise refuse(name, value, f"Invalid enumerator. Valid values are: {', '.join(DIALECT_NAMES[1:])}")
 
 
 def _credentials(name: str, value: Any) -> None:
@@ -131,13 +115,6 @@ def _mappings(parse: Any) -> Any:
                 raise refuse(name, value, f"{exc} in '{entry}'") from None
 
     return check
-
-
-def _values(*values: str) -> Any:
-    def recommend(properties: Mapping[str, str]) -> Sequence[str]:
-        return values
-
-    return recommend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,8 +272,8 @@ class SourceConfig:
         order=14,
         width=Width.SHORT,
         display="Map Numeric Values, Integral or Decimal, By Precision and Scale",
-        check=_one_case(tuple(NumericMapping)),
-        recommend=_values(*NumericMapping),
+        check=one_case(*NumericMapping),
+        recommend=offer(*NumericMapping),
     )
     dialect_name: str = option(
         "dialect.name",
@@ -307,8 +284,8 @@ class SourceConfig:
         order=15,
         width=Width.LONG,
         display="Database Dialect",
-        check=_dialect,
-        recommend=_values(*DIALECT_NAMES),
+        check=known_dialect,
+        recommend=offer(*DIALECT_NAMES),
     )
     date_calendar_system: str = option(
         "date.calendar.system",
@@ -426,7 +403,7 @@ class SourceConfig:
         order=10,
         width=Width.MEDIUM,
         display="Quote Identifiers",
-        recommend=_values("always", "never"),
+        recommend=offer("always", "never"),
     )
     query_suffix: str = option(
         "query.suffix",
@@ -447,8 +424,8 @@ class SourceConfig:
         order=12,
         width=Width.MEDIUM,
         display="Transaction Isolation Mode",
-        check=one_of(ISOLATION_MODES),
-        recommend=_values(*(mode.lower() for mode in ISOLATION_MODES)),
+        check=one_case(*ISOLATION_MODES),
+        recommend=offer(*(mode.lower() for mode in ISOLATION_MODES)),
     )
     query_retry_attempts: int = option(
         "query.retry.attempts",
@@ -578,8 +555,8 @@ class SourceConfig:
         order=10,
         width=Width.MEDIUM,
         display="Timestamp granularity for timestamp columns",
-        check=_one_case(tuple(Granularity)),
-        recommend=_values(*Granularity),
+        check=one_case(*Granularity),
+        recommend=offer(*Granularity),
     )
 
     @classmethod

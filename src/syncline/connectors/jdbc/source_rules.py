@@ -153,7 +153,7 @@ RULES: Final = (
     Rule(
         _when(
             lambda g: (
-                g.text("transaction.isolation.mode") == "SQL_SERVER_SNAPSHOT"
+                g.text("transaction.isolation.mode").upper() == "SQL_SERVER_SNAPSHOT"
                 and g.text("dialect.name") != "SqlServerDatabaseDialect"
             ),
             "transaction.isolation.mode",
