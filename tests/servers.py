@@ -203,7 +203,7 @@ def _account(kind: str) -> str | None:
 def _mariadb(*names: str) -> str:
     found = _on_path(names, ["/usr/sbin"])
     if found is None:
-        _missing("no MariaDB server: install mariadb-server")
+        missing("no MariaDB server: install mariadb-server")
     return found
 
 
@@ -211,7 +211,7 @@ def _postgresql(name: str) -> str:
     folders = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     found = _on_path([name], folders, folders_first=True)
     if found is None:
-        _missing("no PostgreSQL server: install postgresql")
+        missing("no PostgreSQL server: install postgresql")
     return found
 
 
@@ -225,7 +225,7 @@ def _on_path(names: Sequence[str], folders: list[str], *, folders_first: bool = 
     return None
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
     """Locally a missing server skips with its reason; in CI it is a failure."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
@@ -236,7 +236,7 @@ def make_mariadb(folder: Path) -> Server:
     """A MariaDB server with fresh data in `folder`, not started; its account may do everything."""
     installer = _on_path(["mariadb-install-db", "mysql_install_db"], [])
     if installer is None:
-        _missing("no mariadb-install-db: install mariadb-server")
+        missing("no mariadb-install-db: install mariadb-server")
     _mariadb("mariadbd", "mysqld")
     server = Server("mariadb", folder)
     subprocess.run(
