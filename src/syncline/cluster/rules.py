@@ -71,7 +71,7 @@ def source_errors(values: Mapping[str, CheckedValue], given: Mapping[str, str], 
 
 def _topic_creation_errors(values: Mapping[str, CheckedValue], given: Mapping[str, str]) -> Found:
     # The JVM worker finds none of these mistakes before the first record is sent.
-    groups = [group for group in values["topic.creation.groups"].value or [] if group]
+    groups = list(dict.fromkeys(group for group in values["topic.creation.groups"].value or [] if group))
     if not groups and not any(key.startswith("topic.creation.default.") for key in given):
         return
     for required in ("topic.creation.default.replication.factor", "topic.creation.default.partitions"):

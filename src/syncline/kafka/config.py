@@ -52,7 +52,7 @@ def poll_records(properties: Mapping[str, str], default: int = DEFAULT_POLL_RECO
     """How many records one read may return: Java's `max.poll.records`, which librdkafka does not have."""
     name = "max.poll.records"
     text = properties.get(name, "").strip() or str(default)
-    if not text.isdecimal() or not 0 < int(text) <= _INT_MAX:
+    if not re.fullmatch(r"0*[0-9]{1,10}", text) or not 0 < int(text) <= _INT_MAX:
         raise ConfigError({name: [f"Invalid value {text} for configuration {name}: Not a number of type INT"]})
     return int(text)
 

@@ -1,0 +1,1 @@
+"""Options: parsing, checking, and what a form is told."""
