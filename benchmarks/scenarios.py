@@ -18,6 +18,8 @@ from benchmarks.workload import create_topic, end_offset, envelope, rows
 from tests.processes import WorkerProgram
 from tests.servers import Database, wait_for
 
+SINK_DEADLINE_SECONDS = 900
+
 
 @dataclass
 class Result:
@@ -91,6 +93,8 @@ def debezium_sink(mode: str = "insert", *, tuned: bool) -> Opponent:
         return {
             "connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector",
             "topics": topic,
+            # The name of this setting changed after Debezium 3.0; each version ignores the other's.
+            "table.name.format": table,
             "collection.name.format": table,
             "schema.evolution": "basic",
             "insert.mode": mode,
@@ -125,6 +129,8 @@ def sink(worker: WorkerProgram, opponent: Opponent, target: Target, topic: str, 
         steady_from, steady_rows, peak, there = began, 0, 0.0, 0
         while there < records:
             worker.check(name)
+            if time.monotonic() > began + SINK_DEADLINE_SECONDS:
+                raise RuntimeError(f"{opponent.label} wrote {there} of {records} rows in {SINK_DEADLINE_SECONDS} s")
             # Counting costs the database time; four times a second is little and exact enough.
             time.sleep(0.25)
             there = count()
