@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -172,6 +173,7 @@ def run_standalone(worker_file: Path, connector_files: Sequence[Path]) -> int:
         worker = StandaloneWorker(worker_properties(worker_file, os.environ))
         worker.start()
         started = True
+        _collect_rarely()
         for path in connector_files:
             name, config, target = read_connector(path)
             worker.herder.create(name, config, target)
@@ -187,6 +189,17 @@ def run_standalone(worker_file: Path, connector_files: Sequence[Path]) -> int:
         if worker is not None:
             worker.stop()
     return 0
+
+
+def _collect_rarely() -> None:
+    """Fit the garbage collector to a process that holds thousands of records at a time.
+
+    Records and their values are freed by counting references; the collector, as it is by default, walks over all of
+    them again and again, which costs a sink a fifth of its speed.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def run_broker(data: Path, port: int, host: str, config: Path | None, overrides: Sequence[str]) -> int:

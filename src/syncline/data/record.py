@@ -30,8 +30,10 @@ class Header(NamedTuple):
 NO_HEADERS: Final[tuple[Header, ...]] = ()
 
 
-class SinkRecord(msgspec.Struct, frozen=True):
+class SinkRecord(msgspec.Struct, frozen=True, gc=False):
     """A record read from Kafka, converted, on its way to a sink task.
+
+    Records are not followed by the garbage collector: they refer to values and schemas, which never refer back.
 
     The `original_*` coordinates are those in Kafka, before any transform renamed the topic; offsets
     are committed and dead letters written by them.
@@ -80,8 +82,8 @@ class SinkRecord(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, headers=headers)
 
 
-class SourceRecord(msgspec.Struct, frozen=True):
-    """A record a source task produced, before conversion.
+class SourceRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record a source task produced, before conversion; not followed by the garbage collector either.
 
     `source_partition` and `source_offset` are flat maps of strings to str, int, float, bool or None;
     the offset says where to go on after this record. None as `source_offset` is legal (bulk mode).
