@@ -130,14 +130,19 @@ def report(console: Console, results: Sequence[Result], notes: Sequence[str], re
     console.print(f"figures: {path.relative_to(ROOT)}")
 
 
+COMPARED = {"rows/s": "faster", "p50 ms": "faster", "ready s": "faster", "RSS MiB": "smaller"}
+
+
 def ratio(ours: Result | None, theirs: Result) -> str:
-    """How many times better our first line of the same scenario is than this one, by its main figure."""
+    """How many times better our line of the same scenario is than this one."""
     if ours is None or theirs.who.startswith("Syncline"):
         return ""
-    unit = next(unit for unit in UNITS if unit in theirs.figures)
-    mine, other = ours.figures[unit], theirs.figures[unit]
-    times = mine / other if unit in MORE_IS_BETTER else other / mine
-    return f"{times:.1f}x {'faster' if unit != 'RSS MiB' else 'smaller'}"
+    words = []
+    for unit, word in COMPARED.items():
+        if unit in theirs.figures:
+            mine, other = ours.figures[unit], theirs.figures[unit]
+            words.append(f"{mine / other if unit in MORE_IS_BETTER else other / mine:.1f}x {word}")
+    return ", ".join(words)
 
 
 if __name__ == "__main__":

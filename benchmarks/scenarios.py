@@ -59,6 +59,7 @@ class Opponent:
     """A sink connector to measure: its name in the table and its settings beside topic and database."""
 
     label: str
+    mode: str
     config: Callable[[Target, str, str], dict[str, str]]
     """From target, topic and table to the connector's configuration."""
 
@@ -76,7 +77,7 @@ def syncline_sink(mode: str = "insert") -> Opponent:
             **target.config,
         }
 
-    return Opponent(f"Syncline, {mode}, defaults", config)
+    return Opponent("Syncline, defaults", mode, config)
 
 
 def debezium_sink(mode: str = "insert", *, tuned: bool) -> Opponent:
@@ -106,7 +107,7 @@ def debezium_sink(mode: str = "insert", *, tuned: bool) -> Opponent:
             **fast,
         }
 
-    return Opponent(f"JVM worker, Debezium, {mode}, {'tuned' if tuned else 'defaults'}", config)
+    return Opponent(f"JVM worker, Debezium, {'tuned' if tuned else 'defaults'}", mode, config)
 
 
 def sink(worker: WorkerProgram, opponent: Opponent, target: Target, topic: str, records: int) -> Result:
@@ -146,7 +147,7 @@ def sink(worker: WorkerProgram, opponent: Opponent, target: Target, topic: str, 
         }
         worker.delete(name)
         cursor.execute(f"DROP TABLE {table}")
-    return Result(f"sink into {target.kind}", opponent.label, figures)
+    return Result(f"{opponent.mode} into {target.kind}", opponent.label, figures)
 
 
 def source(worker: WorkerProgram, target: Target, bootstrap: str, count: int) -> Result:
@@ -200,7 +201,7 @@ def source(worker: WorkerProgram, target: Target, bootstrap: str, count: int) ->
         "worker CPU s": cpu_seconds(worker.pid) - cpu,
         "RSS MiB": peak,
     }
-    return Result(f"source from {target.kind}", "Syncline, incrementing, defaults", figures)
+    return Result(f"read incrementing from {target.kind}", "Syncline, defaults", figures)
 
 
 def latency(worker: WorkerProgram, opponent: Opponent, target: Target, bootstrap: str, samples: int) -> Result:
