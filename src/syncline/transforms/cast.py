@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from syncline.data import DATE, DECIMAL, TIME, TIMESTAMP, Schema, Type, primitive
-from syncline.data.numbers import java_decimal, java_double, to_float32, wrap
+from syncline.data import Schema, Type, primitive
+from syncline.data.literals import text_of
+from syncline.data.numbers import to_float32, wrap
 from syncline.data.schema import INTEGER_BITS
 from syncline.errors import ConfigError, DataError
 from syncline.options import Importance, Kind, non_empty, option
-from syncline.transforms.java_dates import format_date
 from syncline.transforms.sides import (
+    NotANumber,
     R,
     SidedTransform,
     both_sides,
@@ -26,11 +26,9 @@ from syncline.transforms.sides import (
     replace_null_option,
 )
 
-_DAY_MS: Final = 86_400_000
-
-_TARGETS: Final[Mapping[str, Type]] = {
-    kind.lower(): kind for kind in Type if kind not in (Type.ARRAY, Type.MAP, Type.STRUCT, Type.BYTES)
-}
+_NOT_CAST: Final = frozenset({Type.ARRAY, Type.MAP, Type.STRUCT})
+_SOURCES: Final = tuple(kind for kind in Type if kind not in _NOT_CAST)
+_TARGETS: Final[Mapping[str, Type]] = {kind.lower(): kind for kind in _SOURCES if kind is not Type.BYTES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +104,15 @@ class Cast(SidedTransform[R, CastConfig]):
                 raise DataError("Cast does not support casting java.math.BigDecimal without a schema")
             if not isinstance(value, bool | int | float | str | bytes):
                 raise DataError(f"Cast does not support casting values of type {java_name(value)}")
+        elif schema.type in _NOT_CAST:
+            raise DataError(
+                f"Cast transformation does not support casting to/from {schema.type}; "
+                f"supported types are {list(map(str, _SOURCES))}"
+            )
         try:
             return _CASTS[target](schema, value)
         except (ValueError, OverflowError) as exc:
-            raise DataError(f"Value ({value}) was out of range for requested data type") from exc
+            raise DataError(f"Value ({value}) was out of range for requested data type") from NotANumber(str(exc))
 
 
 def _parse_spec(spec: list[str]) -> tuple[dict[str, Type], Type | None]:
@@ -195,32 +198,7 @@ def _float32(schema: Schema | None, value: Any) -> float:
 def _string(schema: Schema | None, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if schema is not None and schema.name == DECIMAL:
-        return java_decimal(value)
-    if schema is not None and schema.name in _DATE_TEXT:
-        return _DATE_TEXT[schema.name](int(value))
-    if isinstance(value, float):
-        return java_double(value, single=schema is not None and schema.type is Type.FLOAT32)
-    return str(value)
-
-
-def _moment_text(milliseconds: int) -> str:
-    if milliseconds < _DAY_MS:
-        return format_date(milliseconds, "HH:mm:ss.SSS'Z'")
-    if milliseconds % _DAY_MS == 0:
-        return format_date(milliseconds, "yyyy-MM-dd")
-    return format_date(milliseconds, "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
-
-
-_DATE_TEXT: Final[Mapping[str | None, Callable[[int], str]]] = {
-    DATE: lambda days: _moment_text(days * _DAY_MS),
-    TIME: _moment_text,
-    TIMESTAMP: _moment_text,
-}
+    return text_of(schema, value)
 
 
 _CASTS: Final[Mapping[Type, Callable[[Schema | None, Any], Any]]] = {

@@ -78,8 +78,9 @@ class HeaderFrom(SidedTransform[R, HeaderFromConfig]):
 
     def with_schema(self, record: R, schema: Schema, value: Any) -> tuple[Schema | None, Any]:
         kept = self.schema_for(schema, self._without_moved)
+        replace = self.config.replace_null
         return kept, build(
-            kept, {field.name: getattr(value, schema_attribute(schema, field.name)) for field in kept.fields}
+            kept, {field.name: get(schema, value, field.name, replace_null=replace) for field in kept.fields}
         )
 
     def _without_moved(self, schema: Schema) -> Schema:
@@ -87,10 +88,3 @@ class HeaderFrom(SidedTransform[R, HeaderFromConfig]):
 
     def without_schema(self, record: R, value: Any) -> Any:
         return {key: found for key, found in value.items() if key not in self.config.fields}
-
-
-def schema_attribute(schema: Schema, name: str) -> str:
-    """The attribute of the struct that holds field `name`, which must exist."""
-    field = schema.field(name)
-    assert field is not None
-    return field.attribute

@@ -64,14 +64,15 @@ def _translate_classes(pattern: str) -> str:
 def expand(match: re.Match[str], replacement: str) -> str:
     """`replacement` with `$1`, `${name}` and `\\x` meaning what Java's Matcher says.
 
-    IndexError or KeyError for a group that is not there; a group that took no part is empty.
+    IndexError for a group whose number is not there, ValueError for anything else that names none; a group
+    that took no part is empty.
     """
     out, position = [], 0
     while position < len(replacement):
         letter = replacement[position]
         if letter == "\\":
             if position + 1 == len(replacement):
-                raise IndexError("character to be escaped is missing")
+                raise ValueError("character to be escaped is missing")
             out.append(replacement[position + 1])
             position += 2
         elif letter == "$":
@@ -87,13 +88,13 @@ def _group(match: re.Match[str], replacement: str, position: int) -> tuple[str, 
     if replacement[position : position + 1] == "{":
         end = replacement.find("}", position)
         if end < 0:
-            raise IndexError("named group is missing its closing brace")
+            raise ValueError("named capturing group is missing trailing '}'")
         name = replacement[position + 1 : end]
         if name not in match.re.groupindex:
-            raise KeyError(name)
+            raise ValueError(f"No group with name {{{name}}}")
         return match.group(name) or "", end + 1
     if not replacement[position : position + 1].isdigit():
-        raise IndexError("illegal group reference")
+        raise ValueError("Illegal group reference")
     number = int(replacement[position])
     position += 1
     if number > match.re.groups:

@@ -35,9 +35,15 @@ class RegexRouterConfig:
 
 
 class BadGroup(DataError):
-    """The replacement names a group that the expression lacks."""
+    """The replacement names a group by a number that the expression lacks."""
 
     java_class = "java.lang.IndexOutOfBoundsException"
+
+
+class BadReplacement(DataError):
+    """The replacement has a `$` or a backslash that nothing fitting follows."""
+
+    java_class = "java.lang.IllegalArgumentException"
 
 
 @plugin(PluginKind.TRANSFORMATION, f"{PACKAGE}.RegexRouter", settings=RegexRouterConfig)
@@ -66,8 +72,10 @@ class RegexRouter(Transform[R]):
             return topic
         try:
             routed = topic[: match.start()] + expand(match, self._replacement) + topic[match.end() :]
-        except (IndexError, KeyError) as exc:
-            raise BadGroup(f"replacement {self._replacement!r} names a group that the regex lacks") from exc
+        except IndexError as exc:
+            raise BadGroup(f"{exc} in the regex, which replacement {self._replacement!r} names") from None
+        except ValueError as exc:
+            raise BadReplacement(f"{exc} (replacement {self._replacement!r})") from None
         if not routed:
             raise DataError(f"topic {topic!r} would get an empty name from replacement {self._replacement!r}")
         return routed

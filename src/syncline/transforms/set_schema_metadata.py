@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.data import Schema, Type
-from syncline.errors import DataError
+from syncline.errors import ConfigError, DataError
 from syncline.options import Importance, Kind, option
 from syncline.transforms.sides import R, SidedTransform, both_sides, build, get, replace_null_option
 
@@ -26,6 +26,10 @@ class SetSchemaMetadata(SidedTransform[R, SetSchemaMetadataConfig]):
 
     settings = SetSchemaMetadataConfig
     purpose = "updating schema metadata"
+
+    def check(self) -> None:
+        if self.config.name is None and self.config.version is None:
+            raise ConfigError("Neither schema name nor version configured")
 
     def apply(self, record: R) -> R | None:
         schema, value = self.side.schema(record), self.side.value(record)

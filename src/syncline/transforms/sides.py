@@ -50,6 +50,12 @@ class NullPointer(DataError):
     java_class = "java.lang.NullPointerException"
 
 
+class NotANumber(DataError):
+    """A text that no number is spelt with."""
+
+    java_class = "java.lang.NumberFormatException"
+
+
 class BadSchema(DataError):
     """A schema that cannot be built."""
 
@@ -180,7 +186,7 @@ def rebuilt(schema: Schema, fields: list[tuple[str, Schema]], **changes: Any) ->
     try:
         return struct(fields, **basics)
     except DataError as exc:
-        raise BadSchema(str(exc)) from exc
+        raise BadSchema(str(exc)) from None
 
 
 def build(schema: Schema, values: Mapping[str, Any]) -> msgspec.Struct:

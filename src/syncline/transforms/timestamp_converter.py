@@ -18,9 +18,10 @@ from syncline.data import (
     timestamp_schema,
 )
 from syncline.data.logical import DAY_MS
-from syncline.errors import ConfigError, DataError
+from syncline.errors import ConfigError, ConnectError, DataError
 from syncline.options import Importance, one_of, option
-from syncline.transforms.java_dates import format_date, parse_date, parts_of
+from syncline.transforms.java_date_reading import parse_date
+from syncline.transforms.java_dates import format_date, parts_of
 from syncline.transforms.sides import (
     R,
     SidedTransform,
@@ -66,6 +67,12 @@ class TimestampConverterConfig:
     replace_null: bool = replace_null_option()
 
 
+class NotADate(DataError):
+    """A text that does not fit the pattern, and where."""
+
+    java_class = "java.text.ParseException"
+
+
 @both_sides("TimestampConverter")
 class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
     """Everything goes through milliseconds since the epoch; what does not fit a whole unit is cut."""
@@ -82,26 +89,31 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
             parts_of(self.config.format)
         except ValueError as exc:
             raise ConfigError(
-                {"format": [f"Invalid value {self.config.format} for configuration format: {exc}"]}
-            ) from exc
+                {
+                    "format": [
+                        "TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps: "
+                        f"{self.config.format} ({exc})"
+                    ]
+                }
+            ) from None
 
     def apply(self, record: R) -> R | None:
-        if self.config.field:
-            return self.apply_to_fields(record)
         schema, value = self.side.schema(record), self.side.value(record)
         if schema is None:
-            return self.side.changed(record, None, self._convert(None, value))
-        return self.side.changed(record, self._target_schema(schema), self._convert(schema, value))
+            return self.side.changed(record, None, self.without_schema(record, value))
+        return self.side.changed(record, *self.with_schema(record, schema, value))
 
     def with_schema(self, record: R, schema: Schema, value: Any) -> tuple[Schema | None, Any]:
         changed = self.schema_for(schema, self._changed)
-        values = {}
-        for field in schema.fields:
-            found = get(schema, value, field.name, replace_null=self.config.replace_null)
-            values[field.name] = self._convert(field.schema, found) if field.name == self.config.field else found
-        return changed, build(changed, values)
+        if not self.config.field:
+            return changed, self._convert(schema, value)
+        return changed, None if value is None else self._changed_struct(schema, changed, self.struct_of(schema, value))
 
     def _changed(self, schema: Schema) -> Schema:
+        if not self.config.field:
+            return self._target_schema(schema)
+        if schema.type is not Type.STRUCT:
+            raise DataError(f"Cannot list fields on non-struct type: {schema.type}")
         fields = [
             (
                 field.name,
@@ -109,13 +121,29 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
             )
             for field in schema.fields
         ]
-        return rebuilt(schema, fields, optional=schema.optional)
+        changed = rebuilt(schema, fields, optional=schema.optional)
+        if schema.default is None:
+            return changed
+        return changed.replace(default=self._changed_struct(schema, changed, schema.default))
+
+    def _changed_struct(self, schema: Schema, changed: Schema, value: Any) -> Any:
+        values = {}
+        for field in schema.fields:
+            found = get(schema, value, field.name, replace_null=self.config.replace_null)
+            values[field.name] = self._convert(field.schema, found) if field.name == self.config.field else found
+        return build(changed, values)
 
     def _target_schema(self, schema: Schema) -> Schema:
+        if schema.name not in _MILLISECONDS and schema.type not in (Type.STRING, Type.INT64):
+            raise ConnectError(f"Schema {schema} does not correspond to a known timestamp type format")
         return _SCHEMAS[self.config.target](schema.optional)
 
     def without_schema(self, record: R, value: Any) -> Any:
-        return {**value, self.config.field: self._convert(None, value.get(self.config.field))}
+        if not self.config.field:
+            return self._convert(None, value)
+        if value is None:
+            return None
+        return {**self.map_of(value), self.config.field: self._convert(None, value.get(self.config.field))}
 
     def _convert(self, schema: Schema | None, value: Any) -> Any:
         if value is None:
@@ -127,7 +155,9 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
             case "unix":
                 return _scaled(milliseconds, 1_000, _UNITS_PER_SECOND[self.config.precision])
             case "Date":
-                return milliseconds // DAY_MS
+                # Without a schema nothing would tell days from milliseconds.
+                days = milliseconds // DAY_MS
+                return days * DAY_MS if schema is None else days
             case "Time":
                 return milliseconds % DAY_MS
             case _:
@@ -137,20 +167,21 @@ class TimestampConverter(SidedTransform[R, TimestampConverterConfig]):
         name = None if schema is None else schema.name
         if name in _MILLISECONDS:
             return _MILLISECONDS[name] * int(value)
-        if isinstance(value, str) and (schema is None or schema.type is Type.STRING):
-            if not self.config.format:
-                raise DataError("text cannot be read as a timestamp without the option 'format'")
-            try:
-                return parse_date(value, self.config.format)
-            except ValueError as exc:
-                raise DataError(
-                    f"Could not parse timestamp: value ({value}) does not match pattern ({self.config.format}): {exc}"
-                ) from exc
-        unix = isinstance(value, int) and not isinstance(value, bool)
-        if unix and (schema is None or schema.type is Type.INT64):
-            return _scaled(int(value), _UNITS_PER_SECOND[self.config.precision], 1_000)
-        found = java_name(value) if schema is None else schema
-        raise DataError(f"TimestampConverter does not support {found} objects as timestamps")
+        if isinstance(value, str):
+            return self._parsed(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return _scaled(value, _UNITS_PER_SECOND[self.config.precision], 1_000)
+        raise DataError(f"TimestampConverter does not support {java_name(value)} objects as timestamps")
+
+    def _parsed(self, text: str) -> int:
+        if not self.config.format:
+            raise DataError("text cannot be read as a timestamp without the option 'format'")
+        try:
+            return parse_date(text, self.config.format)
+        except ValueError as exc:
+            raise DataError(
+                f"Could not parse timestamp: value ({text}) does not match pattern ({self.config.format})"
+            ) from NotADate(str(exc))
 
 
 def _scaled(number: int, units: int, wanted: int) -> int:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.converters.simple_header import SimpleHeaderConverter, text_of, value_of
+from syncline.converters.simple_header import SimpleHeaderConverter
 from syncline.data import Schema, Type, array, date_schema, decimal_schema, primitive, time_schema, timestamp_schema
+from syncline.data.literals import text_of, value_of
 from syncline.errors import DataError
 from tests.golden.neutral import neutral_of
 from tests.unit.converters.strategies import TEXTS
