@@ -206,7 +206,7 @@ class ConfigSnapshot:
     """Of committed sets only."""
     task_counts: Mapping[ConnectorName, int] = field(default_factory=dict)
     inconsistent: frozenset[ConnectorName] = frozenset()
-    """Connectors whose last commit did not match its task records; they report no tasks."""
+    """Connectors whose last commit came without all of its task records; they report no tasks."""
     fencing: Mapping[ConnectorName, int] = field(default_factory=dict)
     session_key: SessionKey | None = None
     applied: Mapping[ConnectorName, Mapping[str, str | None]] = field(default_factory=dict)
@@ -269,7 +269,8 @@ class ConfigSnapshot:
         deferred = _without(self._deferred, name)
         if name not in self.connectors:
             return replace(self, _deferred=deferred)
-        if set(held) != set(range(count)):
+        # More tasks than committed may be held: compaction keeps the last record of every task there ever was.
+        if not held.keys() >= set(range(count)):
             return replace(
                 self,
                 _deferred=deferred,
@@ -280,7 +281,7 @@ class ConfigSnapshot:
         return replace(
             self,
             _deferred=deferred,
-            tasks={**others, **{TaskId(name, index): config for index, config in sorted(held.items())}},
+            tasks={**others, **{TaskId(name, index): held[index] for index in range(count)}},
             task_counts={**self.task_counts, name: count},
             inconsistent=self.inconsistent - {name},
             applied={**self.applied, name: self.connectors[name]},

@@ -117,8 +117,19 @@ def test_a_commit_without_all_its_tasks_makes_the_set_inconsistent_until_the_nex
 
 def test_tasks_left_pending_by_a_crash_do_not_join_the_next_set() -> None:
     state = snapshot(CREATED, task(5), task(0), TasksCommitted(X, 1))
-    assert state.tasks_of(X) == []
-    assert state.inconsistent == {X}
+    assert state.tasks == {TaskId(X, 0): {}}
+    assert state.tasks_of(X) == [TaskId(X, 0)]
+    later = state.fold([task(1), task(2), TasksCommitted(X, 6)], 7)
+    assert later.inconsistent == {X}
+
+
+def test_a_set_that_shrank_is_whole_after_compaction() -> None:
+    # From two tasks to one, and to none when stopped: the last record of the second task stays for ever.
+    shrunk = snapshot(CREATED, task(1, old="yes"), task(0), TasksCommitted(X, 1))
+    assert shrunk.tasks == {TaskId(X, 0): {}}
+    assert shrunk.inconsistent == frozenset()
+    stopped = snapshot(CREATED, task(1, old="yes"), task(0), TasksCommitted(X, 0))
+    assert (stopped.tasks, stopped.inconsistent) == ({}, frozenset())
 
 
 def test_a_connector_created_again_does_not_find_its_predecessors_tasks() -> None:
