@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -152,16 +153,20 @@ def _number(schema: Schema | None, value: Any) -> int | float | Decimal:
     raise DataError(f"Cast does not support casting values of type {java_name(value)}")
 
 
+# As Java reads them: Python would also take 1_000 and nan.
+_INTEGER: Final = re.compile(r"[+-]?\d{1,30}", re.ASCII)
+_FLOAT: Final = re.compile(r"[+-]?(?:NaN|Infinity|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?)", re.ASCII)
+
+
 def _integer(kind: Type) -> Callable[[Schema | None, Any], int]:
     bits = INTEGER_BITS[kind]
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
 
     def cast(schema: Schema | None, value: Any) -> int:
         if isinstance(value, str):
-            number = int(value) if value.strip() == value and "_" not in value else int("x")
-            if not low <= number <= high:
-                raise ValueError(value)
-            return number
+            if not _INTEGER.fullmatch(value) or not low <= int(value) <= high:
+                raise ValueError(f"{value!r} is no {kind}")
+            return int(value)
         return wrap(truncate(_number(schema, value), 64 if bits == 64 else 32), bits)
 
     return cast
@@ -187,7 +192,9 @@ def _boolean(schema: Schema | None, value: Any) -> bool:
 
 def _float(schema: Schema | None, value: Any) -> float:
     if isinstance(value, str):
-        return float(value)
+        if not _FLOAT.fullmatch(value.strip()):
+            raise ValueError(f"{value!r} is not a number")
+        return float(value.strip().rstrip("fFdD"))
     return float(_number(schema, value))
 
 

@@ -1,7 +1,8 @@
 """Java's regular expressions in Python's: what users of RegexRouter and TopicNameMatches write.
 
-Named groups `(?<n>...)` and POSIX classes `\\p{Alpha}` are translated; possessive quantifiers and
-atomic groups are Python's own since 3.11. Anything else Java alone knows is refused by the compiler.
+Named groups `(?<n>...)`, POSIX classes `\\p{Alpha}`, quotes `\\Q...\\E`, `\\h`, `\\z` and `\\Z` are translated;
+possessive quantifiers and atomic groups are Python's own since 3.11. Anything else Java alone knows is refused,
+also what Python would read in another way: classes in classes and `&&`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,22 @@ _CLASSES: Final = {
 _CLASS: Final = re.compile(r"\\([pP])\{(\w+)\}")
 _NAMED: Final = re.compile(r"\(\?<(?=[A-Za-z])")
 _REFERENCE: Final = re.compile(r"\\k<(\w+)>")
+_QUOTE_OR_ESCAPE: Final = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
+_ESCAPES: Final = {"\\z": r"\Z", "\\Z": r"(?=\n?\Z)", "\\h": r"[ \t\xA0\u1680\u180E\u2000-\u200A\u202F\u205F\u3000]"}
 
 
 def compile_java(pattern: str) -> re.Pattern[str]:
     """`pattern` compiled with Java's meaning; re.error when it cannot be."""
-    translated = _NAMED.sub("(?P<", pattern)
+    translated = _QUOTE_OR_ESCAPE.sub(_unquoted, pattern)
+    translated = _NAMED.sub("(?P<", translated)
     translated = _REFERENCE.sub(r"(?P=\1)", translated)
-    return re.compile(_translate_classes(translated))
+    # Java's \d, \w and (?i) know ASCII alone.
+    return re.compile(_translate_classes(translated), re.ASCII)
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    quoted: str | None = found[1]
+    return found[0] if quoted is None else re.escape(quoted)
 
 
 def _translate_classes(pattern: str) -> str:
@@ -51,9 +61,12 @@ def _translate_classes(pattern: str) -> str:
             position = found.end()
             continue
         if pattern[position] == "\\":
-            out.append(pattern[position : position + 2])
+            escape = pattern[position : position + 2]
+            out.append(escape if inside else _ESCAPES.get(escape, escape))
             position += 2
             continue
+        if inside and (pattern[position] == "[" or pattern.startswith("&&", position)):
+            raise re.error("classes within classes and && are not supported", pattern, position)
         if pattern[position] in "[]":
             inside = pattern[position] == "["
         out.append(pattern[position])

@@ -1,0 +1,1 @@
+"""Transforms: behaviour that no recording shows."""
