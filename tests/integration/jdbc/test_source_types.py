@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from syncline.connectors.jdbc.dialects.mysql.connect import connect
 from syncline.connectors.jdbc.dialects.mysql.read import MySqlReader
 from syncline.connectors.jdbc.modes import Query
 from syncline.connectors.jdbc.moments import Calendar, zone_of
+from syncline.connectors.jdbc.options import settings_of
 from syncline.connectors.jdbc.reading import Layout, Reader, Reread
 from syncline.connectors.jdbc.session import Session
 from syncline.connectors.jdbc.source_config import SourceConfig
@@ -51,12 +54,13 @@ def kinds(layout: Layout) -> dict[str, str]:
 
 
 @pytest.fixture(params=["mariadb", "pymysql"])
-def maria(request: pytest.FixtureRequest, mariadb: Database) -> Iterator[tuple[Database, MySqlReader]]:
-    driver = pytest.importorskip(request.param)
-    server = mariadb.server
-    connection = driver.connect(
-        host="127.0.0.1", port=server.port, user=server.user, password=server.password, database=mariadb.name
-    )
+def maria(
+    request: pytest.FixtureRequest, mariadb: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Database, MySqlReader]]:
+    pytest.importorskip(request.param)
+    if request.param == "pymysql":
+        monkeypatch.setitem(sys.modules, "mariadb", None)
+    connection = connect(settings_of(mariadb.connector_config))
     try:
         yield mariadb, MySqlReader(connection, SETTINGS)
     finally:
@@ -89,6 +93,22 @@ def test_text_and_bytes_are_told_apart_where_the_protocol_does_not(maria: tuple[
     layout, (row,) = read(reader, query)
     assert kinds(layout) == {"id": "INT32", **{name: column[2] for name, column in columns.items()}}
     assert (row.a, row.b, row.c, row.d, row.g, row.h) == ("a", b"b", None, None, "ü", b"h\0\0")
+
+
+def test_no_value_that_was_read_is_kept(maria: tuple[Database, MySqlReader]) -> None:
+    database, reader = maria
+    row = "'text', 1627815857, 2.5, 1.25, now(), curdate(), curtime(6), x'ff00', NULL"
+    columns = "a text, b bigint, c double, d decimal(9,2), e datetime, f date, g time(6), h blob, i int"
+    query = maria_table(database, columns, *[row] * 5)
+    read(reader, query)
+    running = reader.open(query, stream=True)
+    rows = [*running.fetch(2), *running.fetch(1), *running.fetch(5)]
+    running.close()
+    assert len(rows) == 5
+    mine = (object(),)
+    for found in rows:
+        for value in found[1:-1]:
+            assert sys.getrefcount(value) == sys.getrefcount(mine[0]) + 1, value
 
 
 def test_a_query_s_expressions_are_told_apart_too(maria: tuple[Database, MySqlReader]) -> None:

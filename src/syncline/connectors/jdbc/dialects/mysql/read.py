@@ -25,6 +25,7 @@ from syncline.connectors.jdbc.dialects.mysql.columns import (
     Field,
     fields_of,
 )
+from syncline.connectors.jdbc.dialects.mysql.rows import Fetcher
 from syncline.connectors.jdbc.modes import Instant, Query
 from syncline.connectors.jdbc.moments import DAY, day_of, sql_datetime
 from syncline.connectors.jdbc.reading import (
@@ -41,6 +42,8 @@ from syncline.connectors.jdbc.types import TypeSettings
 SYSTEM_DATABASES: Final = ("information_schema", "mysql", "performance_schema", "sys")
 
 _TABLE_TYPES: Final = {"BASE TABLE": "TABLE", "SYSTEM VERSIONED": "TABLE"}
+
+_SOME: Final = 1_000
 
 _EPOCH: Final = datetime(1970, 1, 1)
 _LITERALS: Final = (day_of(1, 1, 1) * DAY, day_of(9999, 12, 31) * DAY)
@@ -259,7 +262,8 @@ class MySqlReader:
         cursor = self._connection.cursor()
         try:
             cursor.execute(sql, params or None)
-            return list(cursor.fetchall())
+            fetcher = Fetcher(cursor)
+            return [row for rows in iter(lambda: fetcher.fetch(_SOME), []) for row in rows]
         finally:
             cursor.close()
 
@@ -270,12 +274,13 @@ class MySqlRows:
     def __init__(self, reader: MySqlReader, cursor: Any, key: str, result: _Result) -> None:
         self._reader = reader
         self._cursor = cursor
+        self._fetcher = Fetcher(cursor)
         self._key = key
         self._result = result
 
     def fetch(self, count: int) -> list[Row]:
         try:
-            rows = list(self._cursor.fetchmany(count))
+            rows = self._fetcher.fetch(count)
         except ValueError as exc:
             # The C driver met a DATE such as 2024-02-00, which a Python date cannot be.
             self._cursor.close()
