@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from syncline.api import (
     Connector,
@@ -31,6 +31,7 @@ from syncline.data import SinkRecord, SourceRecord
 from syncline.ids import TopicPartition
 
 T = TypeVar("T")
+P = TypeVar("P", bound="Probe")
 
 PATIENCE: Final = 20.0
 """Seconds a probe waits for what a test expects."""
@@ -101,10 +102,10 @@ class ProbeSink(Probe):
             return [record.value for record in self.records]
 
 
-class ProbeSinkConnector(SinkConnector):
-    task_class = "io.syncline.testing.ProbeSinkTask"
+class ProbeConnector(Generic[P]):
+    """What the connectors of both directions do: they tell their probe."""
 
-    def __init__(self, probe: ProbeSink) -> None:
+    def __init__(self, probe: P) -> None:
         self._probe = probe
         self._config: Mapping[str, str] = {}
 
@@ -120,6 +121,10 @@ class ProbeSinkConnector(SinkConnector):
 
     def stop(self) -> None:
         self._probe.note("connector.stop")
+
+
+class ProbeSinkConnector(ProbeConnector[ProbeSink], SinkConnector):
+    task_class = "io.syncline.testing.ProbeSinkTask"
 
     def make_task(self) -> SinkTask:
         return ProbeSinkTask(self._probe)
@@ -200,25 +205,8 @@ class ProbeSource(Probe):
             return None
 
 
-class ProbeSourceConnector(SourceConnector):
+class ProbeSourceConnector(ProbeConnector[ProbeSource], SourceConnector):
     task_class = "io.syncline.testing.ProbeSourceTask"
-
-    def __init__(self, probe: ProbeSource) -> None:
-        self._probe = probe
-        self._config: Mapping[str, str] = {}
-
-    def start(self, config: Mapping[str, str], context: ConnectorContext) -> None:
-        self._config = config
-        self._probe.context = context
-        self._probe.note("connector.start")
-        if self._probe.connector_error is not None:
-            raise self._probe.connector_error
-
-    def task_configs(self, max_tasks: int) -> list[dict[str, str]]:
-        return self._probe.make_configs(self._config, max_tasks)
-
-    def stop(self) -> None:
-        self._probe.note("connector.stop")
 
     def make_task(self) -> SourceTask:
         return ProbeSourceTask(self._probe)
