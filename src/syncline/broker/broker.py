@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import uuid4
 
+from syncline.broker.cleaner import Cleaner
 from syncline.broker.configs import Settings
 from syncline.broker.coordinator import CoordinatorConfig, GroupCoordinator, TopicCatalogue
 from syncline.broker.errors import BrokerError
@@ -88,7 +89,8 @@ class Broker:
         except BaseException:
             self._release_folder()
             raise
-        self._tasks.append(asyncio.get_running_loop().create_task(self._keep_house()))
+        loop = asyncio.get_running_loop()
+        self._tasks += [loop.create_task(self._keep_house()), loop.create_task(self._clean())]
         log.warning("Syncline broker: single node, for development and tests; listening on %s", self.bootstrap_servers)
 
     async def stop(self) -> None:
@@ -206,6 +208,24 @@ class Broker:
                         await asyncio.to_thread(partition.flush)
             except OSError:
                 log.exception("housekeeping failed; it is tried again")
+
+    async def _clean(self) -> None:
+        """Retention and compaction, each at its own pace."""
+        retention = self.settings.number("log.retention.check.interval.ms") / 1000
+        pause = self.settings.number("log.cleaner.backoff.ms") / 1000
+        compacts = self.settings.flag("log.cleaner.enable")
+        cleaner = Cleaner(self.topics, self.folder)
+        due = time.monotonic() + retention
+        while True:
+            await asyncio.sleep(min(pause, retention) if compacts else retention)
+            try:
+                if time.monotonic() >= due:
+                    due = time.monotonic() + retention
+                    cleaner.expire(self.now_ms())
+                if compacts:
+                    await cleaner.compact(self.now_ms())
+            except OSError:
+                log.exception("cleaning the logs failed; it is tried again")
 
     # -- what handlers need -------------------------------------------------------------------
 

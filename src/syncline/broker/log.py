@@ -6,7 +6,7 @@ import asyncio
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ from syncline.broker.records import (
     marker_kind,
     records_of,
 )
-from syncline.broker.segment import Segment
+from syncline.broker.segment import Segment, write_durably
 
 LEADER_EPOCH: Final = 0
 SEGMENT_BYTES: Final = 1 << 30
@@ -45,6 +45,7 @@ class PartitionLog:
         self.start_offset = 0
         self.end_offset = 0
         self.dirty = False
+        self.closed = False
         self._waiters: set[asyncio.Future[None]] = set()
         self._segments: list[Segment] = []
         self._bases: list[int] = []
@@ -54,6 +55,7 @@ class PartitionLog:
 
     def _recover(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        finish_swap(self.folder)
         bases = sorted(int(path.stem) for path in self.folder.glob("*.log") if path.stem.isdigit())
         snapshot = self._load_snapshot(bases)
         for number, base in enumerate(bases or [0]):
@@ -98,7 +100,7 @@ class PartitionLog:
         path = segment.path.with_suffix(".txnindex")
         if path.exists():
             content = path.read_bytes()
-            for _, *facts in struct.iter_unpack(">hqqqq", content[: len(content) // 34 * 34]):
+            for _, *facts in _ABORTED.iter_unpack(content[: len(content) // _ABORTED.size * _ABORTED.size]):
                 self.producers.aborted.append(Aborted(*facts))
 
     # -- writing ------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class PartitionLog:
         aborted = self.producers.end(producer_id, epoch, kind, offset)
         if aborted is not None:
             with self._segments[-1].path.with_suffix(".txnindex").open("ab") as out:
-                out.write(struct.pack(">hqqqq", 0, *aborted))
+                out.write(_ABORTED.pack(0, *aborted))
         self._wake()
 
     def _roll(self) -> Segment:
@@ -171,6 +173,69 @@ class PartitionLog:
         while len(self._segments) > 1 and self._bases[1] <= self.start_offset:
             self._segments.pop(0).remove()
             self._bases.pop(0)
+        self.producers.forget_aborted(self._bases[0])
+
+    # -- cleaning -----------------------------------------------------------------------------
+
+    @property
+    def sealed(self) -> list[Segment]:
+        """The segments that no longer grow, oldest first."""
+        return self._segments[:-1]
+
+    @property
+    def active_base(self) -> int:
+        """First offset of the newest segment."""
+        return self._bases[-1]
+
+    def roll_if_older(self, segment_ms: int, now_ms: int) -> None:
+        """Begin a new segment when the newest one's first record is older than `segment_ms`."""
+        active = self._segments[-1]
+        first = active.first_timestamp if active.size else None
+        if active.size and now_ms - (active.written_ms if first is None else first) > segment_ms:
+            self._roll()
+
+    def expire(self, *, retention_ms: int, retention_bytes: int, now_ms: int) -> bool:
+        """Remove the oldest segments beyond either limit (-1: no limit); whether any went."""
+        before = self.start_offset
+        excess = self.size - retention_bytes if retention_bytes >= 0 else -1
+        # A newest segment whose records are all too old is closed, so that it can go too.
+        active = self._segments[-1]
+        if retention_ms >= 0 and active.size and active.newest_ms() < now_ms - retention_ms:
+            self._roll()
+        for segment, following in zip(self._segments[:-1], self._bases[1:], strict=True):
+            excess -= segment.size
+            too_old = retention_ms >= 0 and segment.newest_ms() < now_ms - retention_ms
+            if not too_old and excess < 0:
+                break
+            self.start_offset = max(self.start_offset, following)
+        self.delete_before(self.start_offset)
+        return self.start_offset > before
+
+    def replace(self, old: Sequence[Segment], made: Segment, aborted: Sequence[Aborted]) -> bool:
+        """Put what is left of some neighbouring sealed segments in their place, as one.
+
+        `made` is durable under a name of its own; `aborted` are the transactions whose markers are still in it. False,
+        and nothing is changed, when one of the old ones is no longer there. A crash in between is made good when the
+        log is opened.
+        """
+        first = self._segments.index(old[0]) if old[0] in self._segments else -1
+        end = first + len(old)
+        if first < 0 or self._segments[first:end] != list(old) or end == len(self._segments):
+            return False
+        announce_swap(made.path, [segment.base_offset for segment in old], aborted)
+        finish_swap(self.folder)
+        made.path = old[0].path
+        made.seal()
+        for segment in old:
+            segment.close()
+        within = range(old[0].base_offset, self._bases[end])
+        self.producers.aborted = [
+            *(each for each in self.producers.aborted if each.last_offset not in within),
+            *aborted,
+        ]
+        self._segments[first:end] = [made]
+        self._bases[first:end] = [made.base_offset]
+        return True
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -291,8 +356,46 @@ class PartitionLog:
     def close(self) -> None:
         """Make everything durable and close the files."""
         self.flush()
+        self.closed = True
         for segment in self._segments:
             segment.close()
+
+
+CLEANED: Final = ".log.cleaned"
+"""A segment that is to take the place of others, complete only once it is announced."""
+SWAP: Final = ".swap"
+"""A file `<base>.swap` says that `<base>.log.cleaned` is complete, and which segments it is put in place of."""
+_ABORTED: Final = struct.Struct(">hqqqq")
+
+
+def announce_swap(cleaned: Path, bases: Sequence[int], aborted: Sequence[Aborted]) -> None:
+    """From here on a crash leads to the new state; until here, to the old one."""
+    base = cleaned.with_name(f"{bases[0]:020}")
+    content = b"".join(_ABORTED.pack(0, *each) for each in aborted)
+    write_durably(base.with_suffix(".txnindex.cleaned"), content)
+    write_durably(base.with_suffix(SWAP), " ".join(map(str, bases)).encode())
+    sync_folder(cleaned.parent)
+
+
+def finish_swap(folder: Path) -> None:
+    """Do, or do again, what announced swaps still lack, and remove cleaned files that were not announced."""
+    for plan in folder.glob(f"*{SWAP}"):
+        bases = [int(base) for base in plan.read_text().split()]
+        for base in bases:
+            # An index of the old file would seem to fit the new one.
+            for suffix in (".index", ".timeindex"):
+                folder.joinpath(f"{base:020}{suffix}").unlink(missing_ok=True)
+        for name in (".log", ".txnindex"):
+            cleaned = plan.with_suffix(f"{name}.cleaned")
+            if cleaned.exists():
+                cleaned.replace(plan.with_suffix(name))
+        for base in bases[1:]:
+            for suffix in (".log", ".snapshot", ".txnindex"):
+                folder.joinpath(f"{base:020}{suffix}").unlink(missing_ok=True)
+        sync_folder(folder)
+        plan.unlink()
+    for leftover in (*folder.glob("*.cleaned"), *folder.glob("*.tmp")):
+        leftover.unlink()
 
 
 def sync_folder(folder: Path) -> None:

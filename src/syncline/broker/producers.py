@@ -132,6 +132,11 @@ class Producers:
         """Aborted transactions with records in first..end (end not included)."""
         return (a for a in self.aborted if a.last_offset >= first and a.first_offset < end)
 
+    def forget_aborted(self, before: int) -> None:
+        """Aborted transactions that ended before an offset are in nobody's way any more."""
+        if self.aborted and self.aborted[0].last_offset < before:
+            self.aborted = [each for each in self.aborted if each.last_offset >= before]
+
     def expire(self, before_ms: int) -> None:
         """Forget producers that wrote nothing since `before_ms` and have no transaction open."""
         old = [

@@ -7,7 +7,7 @@ stays end to end.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ _COMPRESSION: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
 _CONTROL: Final = 0x20
+_DELETE_HORIZON: Final = 0x40
 
 
 class Batch(NamedTuple):
@@ -68,6 +69,11 @@ class Batch(NamedTuple):
     @property
     def control(self) -> bool:
         return bool(self.attributes & _CONTROL)
+
+    @property
+    def delete_horizon(self) -> int | None:
+        """From when on the batch's tombstones may go, in milliseconds; None until a cleaning has found some."""
+        return self.base_timestamp if self.attributes & _DELETE_HORIZON else None
 
     @property
     def codec(self) -> int:
@@ -137,12 +143,66 @@ def restamped(data: bytes, now_ms: int) -> bytes:
 
 def records_of(data: bytes | memoryview, batch: Batch) -> Iterator[Record]:
     """The records of a batch, decompressed."""
-    body: Any = data[batch.position + HEADER_SIZE : batch.position + batch.size]
-    if batch.codec:
-        body = _decompress(batch.codec, bytes(body))
+    return (record for record, _ in _parsed(_body(data, batch), batch))
+
+
+def filtered(
+    data: bytes | memoryview, batch: Batch, keep: Callable[[Record], bool], *, horizon: int | None = None
+) -> bytes | None:
+    """The batch with those records alone that are to be kept; None when there is none, its own bytes when all are.
+
+    Offsets, sequences and timestamps stay, so the count of records no longer tells how many offsets the batch spans.
+    With `horizon` that time (milliseconds) is written into the batch as when its tombstones may go, in the place of
+    its base timestamp (KIP-534).
+    """
+    body = _body(data, batch)
+    kept = [(record, raw) for record, raw in _parsed(body, batch) if keep(record)]
+    if len(kept) == batch.records and horizon is None:
+        return bytes(data[batch.position : batch.position + batch.size])
+    if not kept:
+        return None
+    attributes, base_timestamp = batch.attributes, batch.base_timestamp
+    if horizon is not None:
+        attributes, base_timestamp = attributes | _DELETE_HORIZON, horizon
+        append_time = attributes & _LOG_APPEND_TIME
+        packed = b"".join(
+            _restamped(body, raw, 0 if append_time else record.timestamp - horizon) for record, raw in kept
+        )
+    else:
+        packed = b"".join(body[start:end] for _, (start, end) in kept)
+    tail = struct.pack(
+        ">hiqqqhii",
+        *(attributes, batch.last_delta, base_timestamp, max(record.timestamp for record, _ in kept)),
+        *(batch.producer_id, batch.producer_epoch, batch.base_sequence, len(kept)),
+    ) + _compress(batch.codec, packed)
+    return struct.pack(">qiibI", batch.base_offset, len(tail) + 9, batch.epoch, 2, crc32c(tail)) + tail
+
+
+def _restamped(body: Any, raw: tuple[int, int], delta: int) -> bytes:
+    """A record with another difference to the base timestamp."""
+    start, end = raw
+    _, position = _varint(body, start)
+    attributes = body[position]
+    _, position = _varint(body, position + 1)
+    record = bytearray((attributes,))
+    _put_varint(record, delta)
+    record += body[position:end]
+    out = bytearray()
+    _put_varint(out, len(record))
+    return bytes(out + record)
+
+
+def _body(data: bytes | memoryview, batch: Batch) -> Any:
+    body = data[batch.position + HEADER_SIZE : batch.position + batch.size]
+    return _decompress(batch.codec, bytes(body)) if batch.codec else body
+
+
+def _parsed(body: Any, batch: Batch) -> Iterator[tuple[Record, tuple[int, int]]]:
+    """Each record, and where it lies in the body."""
     append_time = batch.attributes & _LOG_APPEND_TIME
     position = 0
     for _ in range(batch.records):
+        start = position
         length, position = _varint(body, position)
         end = position + length
         position += 1  # attributes, unused
@@ -152,7 +212,7 @@ def records_of(data: bytes | memoryview, batch: Batch) -> Iterator[Record]:
         value, position = _bytes(body, position)
         headers, position = _headers(body, position)
         timestamp = batch.max_timestamp if append_time else batch.base_timestamp + stamp_delta
-        yield Record(batch.base_offset + offset_delta, timestamp, key, value, headers)
+        yield Record(batch.base_offset + offset_delta, timestamp, key, value, headers), (start, end)
         position = end
 
 
@@ -202,6 +262,19 @@ def _decompress(codec: int, body: bytes) -> bytes:
     if codec == 4:
         return bytes(cramjam.zstd.decompress(body))
     raise KafkaError(CORRUPT_MESSAGE, f"compression codec {codec} does not exist")
+
+
+def _compress(codec: int, body: bytes) -> bytes:
+    if codec == 1:
+        return bytes(cramjam.gzip.compress(body))
+    if codec == 2:
+        packed = bytes(cramjam.snappy.compress_raw(body))
+        return _XERIAL + struct.pack(">iii", 1, 1, len(packed)) + packed
+    if codec == 3:
+        return bytes(cramjam.lz4.compress(body))
+    if codec == 4:
+        return bytes(cramjam.zstd.compress(body))
+    return body
 
 
 _XERIAL: Final = b"\x82SNAPPY\x00"

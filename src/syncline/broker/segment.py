@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import struct
 from array import array
@@ -24,9 +25,9 @@ class Segment:
     sealed it is written beside the file, so that a restart need not read the batches again.
     """
 
-    def __init__(self, folder: Path, base_offset: int) -> None:
+    def __init__(self, folder: Path, base_offset: int, suffix: str = ".log") -> None:
         self.base_offset = base_offset
-        self.path = folder / f"{base_offset:020}.log"
+        self.path = folder / f"{base_offset:020}{suffix}"
         self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         self.size = os.fstat(self.file).st_size
         self.max_timestamp = -1
@@ -131,8 +132,8 @@ class Segment:
             for timestamp, offset in zip(self._timestamps, self._offsets, strict=True)
         ]
         times.append(struct.pack(">qi", self.max_timestamp, self.max_timestamp_offset - self.base_offset))
-        _write_durably(self.index_path, index)
-        _write_durably(self.time_index_path, b"".join(times))
+        write_durably(self.index_path, index)
+        write_durably(self.time_index_path, b"".join(times))
 
     def load_index(self) -> bool:
         """Take the index a seal left; False when it is missing or does not fit the file."""
@@ -155,6 +156,29 @@ class Segment:
         self.max_timestamp_offset = self.base_offset + stamps[-1][1]
         return True
 
+    @property
+    def first_timestamp(self) -> int | None:
+        """Of the first batch; None while there is none, or when it has no time."""
+        if self.size < HEADER_SIZE:
+            return None
+        stamp = batch_at(self.read(0, HEADER_SIZE), 0).max_timestamp
+        return stamp if stamp >= 0 else None
+
+    @property
+    def written_ms(self) -> int:
+        """When the file was last written, as the file system has it."""
+        return os.fstat(self.file).st_mtime_ns // 1_000_000
+
+    def borrowed(self) -> Segment:
+        """The segment as it is now, to read on another thread; it stays open when this one is closed."""
+        other = copy.copy(self)
+        other.file = os.dup(self.file)
+        return other
+
+    def newest_ms(self) -> int:
+        """The time that retention goes by: the largest timestamp, or else when the file was written."""
+        return self.max_timestamp if self.max_timestamp >= 0 else self.written_ms
+
     def close(self) -> None:
         os.close(self.file)
 
@@ -165,7 +189,8 @@ class Segment:
             self.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def _write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file as a whole."""
     temporary = path.with_suffix(path.suffix + ".tmp")
     with temporary.open("wb") as out:
         out.write(content)

@@ -1,0 +1,332 @@
+"""Takes out of logs what their topics no longer keep: retention by time and size, and compaction.
+
+Compaction keeps, of every key, the last record. It reads and writes sealed segments on a thread and swaps the result
+in on the event loop. The rules are Kafka's:
+
+- the newest segment and what an undecided transaction may still take back are left alone, and so is what is younger
+  than `min.compaction.lag.ms`;
+- a log is worth cleaning when `min.cleanable.dirty.ratio` of it came after the last cleaning, or some of that is older
+  than `max.compaction.lag.ms`;
+- a record without value (a tombstone) that is the last of its key, and the marker of a transaction without records,
+  stay for `delete.retention.ms` from the cleaning that found them so, for readers to see (KIP-534);
+- records of aborted transactions go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from syncline.broker.log import CLEANED, PartitionLog
+from syncline.broker.producers import Aborted
+from syncline.broker.records import Batch, Record, batch_at, filtered, records_of
+from syncline.broker.segment import Segment
+from syncline.broker.topics import Topic, Topics
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT: Final = "cleaner-offset-checkpoint"
+MOST_KEYS: Final = 1_000_000
+"""Held at a time while a log is cleaned; more are left for the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a topic's settings say about compaction; times in milliseconds."""
+
+    delete_retention: int
+    min_lag: int
+    max_lag: int
+    dirty_ratio: float
+    segment_bytes: int
+
+    @classmethod
+    def of(cls, topics: Topics, topic: Topic) -> Rules:
+        return cls(
+            int(topics.config(topic, "delete.retention.ms")),
+            int(topics.config(topic, "min.compaction.lag.ms")),
+            int(topics.config(topic, "max.compaction.lag.ms")),
+            float(topics.config(topic, "min.cleanable.dirty.ratio")),
+            int(topics.config(topic, "segment.bytes")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One cleaning of one log, decided on the event loop and carried out on a thread."""
+
+    segments: tuple[Segment, ...]
+    """All that may be written anew, oldest first."""
+    dirty_from: int
+    """Records before this offset were cleaned before."""
+    end: int
+    """Of the last segment."""
+    aborted: tuple[Aborted, ...]
+    now: int
+    delete_retention: int
+    segment_bytes: int
+
+
+def job_for(partition: PartitionLog, cleaned_to: int, rules: Rules, now_ms: int) -> Job | None:
+    """What to do for a log; None when it is not worth it yet."""
+    chosen: list[Segment] = []
+    ends: list[int] = []
+    sealed = partition.sealed
+    following = [*(segment.base_offset for segment in sealed), partition.active_base][1:]
+    for segment, end in zip(sealed, following, strict=True):
+        if end > partition.last_stable_offset or segment.newest_ms() > now_ms - rules.min_lag:
+            break
+        chosen.append(segment)
+        ends.append(end)
+    dirty = [segment for segment, end in zip(chosen, ends, strict=True) if end > cleaned_to]
+    if not dirty:
+        return None
+    waiting = sum(segment.size for segment in dirty)
+    overdue = rules.max_lag < now_ms and any((s.first_timestamp or now_ms) < now_ms - rules.max_lag for s in dirty)
+    if not overdue and waiting < rules.dirty_ratio * max(sum(segment.size for segment in chosen), 1):
+        return None
+    return Job(
+        tuple(chosen),
+        cleaned_to,
+        ends[-1],
+        tuple(partition.producers.aborted),
+        now_ms,
+        rules.delete_retention,
+        rules.segment_bytes,
+    )
+
+
+class CleaningStopped(Exception):
+    """The broker stops; nothing was changed."""
+
+
+class Cleaning:
+    """Carries out a job; made and closed on the event loop, run on a thread.
+
+    Reads the log's files by descriptors of its own, so that nobody need wait for it, and writes new ones beside them.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._borrowed = {segment: segment.borrowed() for segment in job.segments}
+        self._latest: dict[bytes, int] = {}
+        self._with_records: set[int] = set()
+        """Producers of whose transaction under way something was kept."""
+        self._aborted: dict[int, list[Aborted]] = {}
+        for each in job.aborted:
+            self._aborted.setdefault(each.producer_id, []).append(each)
+        self._gone: set[int] = set()
+        """Offsets of markers that were left out."""
+        self._stopped = False
+        self.end = job.end
+        """How far the log is clean afterwards."""
+
+    def stop(self) -> None:
+        """Have `run` end soon, with CleaningStopped."""
+        self._stopped = True
+
+    def close(self) -> None:
+        for segment in self._borrowed.values():
+            segment.close()
+
+    def run(self) -> Iterator[tuple[list[Segment], Segment, list[Aborted]]]:
+        """Groups of segments, what to put in the place of each, and the aborted transactions that end there."""
+        self._read_keys()
+        for group, end in self._groups():
+            made = self._rewritten(group)
+            aborted = [each for each in self._job.aborted if group[0].base_offset <= each.last_offset < end]
+            yield group, made, [each for each in aborted if each.last_offset not in self._gone]
+
+    def _read_keys(self) -> None:
+        for segment in self._job.segments:
+            if segment.base_offset < self._job.dirty_from:
+                continue
+            if len(self._latest) >= MOST_KEYS:
+                self.end = segment.base_offset
+                return
+            for batch, data in self._batches(segment):
+                if not batch.control:
+                    for record in records_of(data, batch):
+                        if record.key is not None and not self._is_aborted(batch, record.offset):
+                            self._latest[record.key] = record.offset
+
+    def _groups(self) -> Iterator[tuple[list[Segment], int]]:
+        """Neighbours that make one segment together, so that what shrinks to little does not stay in many files.
+
+        With each group the offset that it ends before.
+        """
+        group: list[Segment] = []
+        size = 0
+        for segment in self._job.segments:
+            if segment.base_offset >= self.end:
+                break
+            # Offsets within a segment are 32 bits wide in its index.
+            if group and (
+                size + segment.size > self._job.segment_bytes or segment.base_offset - group[0].base_offset > 0x7FFFFFFF
+            ):
+                yield group, segment.base_offset
+                group, size = [], 0
+            group.append(segment)
+            size += segment.size
+        if group:
+            yield group, self.end
+
+    def _rewritten(self, group: Sequence[Segment]) -> Segment:
+        first = group[0]
+        first.path.with_name(f"{first.base_offset:020}{CLEANED}").unlink(missing_ok=True)
+        made = Segment(first.path.parent, first.base_offset, CLEANED)
+        try:
+            for segment in group:
+                for batch, data in self._batches(segment):
+                    kept = self._kept(batch, data)
+                    if kept:
+                        position = made.size
+                        made.write([kept])
+                        made.note(batch_at(kept, 0), position)
+            os.fsync(made.file)
+        except BaseException:
+            made.close()
+            made.path.unlink(missing_ok=True)
+            raise
+        return made
+
+    def _batches(self, segment: Segment) -> Iterator[tuple[Batch, bytes]]:
+        """The batches of a segment, each with its own bytes."""
+        borrowed = self._borrowed[segment]
+        for batch in borrowed.walk():
+            if self._stopped:
+                raise CleaningStopped
+            yield batch._replace(position=0), borrowed.read(batch.position, batch.size)
+
+    def _kept(self, batch: Batch, data: bytes) -> bytes | None:
+        """What is left of a batch."""
+        horizon = batch.delete_horizon
+        fading = horizon is None or horizon > self._job.now
+        """Whether tombstones stay, for now."""
+        if batch.control:
+            needed = batch.producer_id in self._with_records
+            self._with_records.discard(batch.producer_id)
+            if needed:
+                return data
+            if not fading:
+                self._gone.add(batch.base_offset)
+                return None
+            return filtered(data, batch, lambda _: True, horizon=self._horizon if horizon is None else None)
+        tombstones = 0
+
+        def keep(record: Record) -> bool:
+            nonlocal tombstones
+            if record.key is None or self._is_aborted(batch, record.offset):
+                return False
+            if self._latest.get(record.key, -1) > record.offset:
+                return False
+            if record.value is None:
+                tombstones += 1
+                return fading
+            return True
+
+        kept = filtered(data, batch, keep)
+        if kept and tombstones and horizon is None:
+            kept = filtered(data, batch, keep, horizon=self._horizon)
+        if kept and batch.transactional:
+            self._with_records.add(batch.producer_id)
+        return kept
+
+    @property
+    def _horizon(self) -> int:
+        return self._job.now + self._job.delete_retention
+
+    def _is_aborted(self, batch: Batch, offset: int) -> bool:
+        if not batch.transactional:
+            return False
+        return any(a.first_offset <= offset <= a.last_offset for a in self._aborted.get(batch.producer_id, ()))
+
+
+class Cleaner:
+    """Works through all logs again and again, on the broker's event loop."""
+
+    def __init__(self, topics: Topics, folder: Path) -> None:
+        self._topics = topics
+        self._path = folder / CHECKPOINT
+        self._cleaned_to = self._load()
+
+    def expire(self, now_ms: int) -> None:
+        """Retention, and the rolling of segments that are old."""
+        changed = False
+        for topic in self._topics:
+            for partition in topic.partitions:
+                partition.roll_if_older(int(self._topics.config(topic, "segment.ms")), now_ms)
+                if "delete" in self._topics.config(topic, "cleanup.policy"):
+                    changed |= partition.expire(
+                        retention_ms=int(self._topics.config(topic, "retention.ms")),
+                        retention_bytes=int(self._topics.config(topic, "retention.bytes")),
+                        now_ms=now_ms,
+                    )
+        if changed:
+            self._topics.checkpoint()
+
+    async def compact(self, now_ms: int) -> None:
+        """Clean every log that is worth it, one after the other."""
+        for topic in self._topics:
+            if "compact" not in self._topics.config(topic, "cleanup.policy"):
+                continue
+            rules = Rules.of(self._topics, topic)
+            for number, partition in enumerate(topic.partitions):
+                place = f"{topic.name} {number}"
+                job = job_for(partition, self._cleaned_to.get(place, 0), rules, now_ms)
+                if job is not None:
+                    self._cleaned_to[place] = await self._clean(partition, job)
+                    self._save()
+
+    async def _clean(self, partition: PartitionLog, job: Job) -> int:
+        """Carry out a job; up to which offset the log is clean then."""
+        before = partition.size
+        cleaning = Cleaning(job)
+        try:
+            work = cleaning.run()
+            while (found := await self._next(cleaning, work)) is not None:
+                group, made, aborted = found
+                if partition.closed or not partition.replace(group, made, aborted):
+                    # Deleted meanwhile, by retention or with its topic.
+                    made.close()
+                    made.path.unlink(missing_ok=True)
+                    return job.dirty_from
+        finally:
+            cleaning.close()
+        log.info("%s compacted from %d to %d bytes", partition.folder.name, before, partition.size)
+        return cleaning.end
+
+    @staticmethod
+    async def _next(
+        cleaning: Cleaning, work: Iterator[tuple[list[Segment], Segment, list[Aborted]]]
+    ) -> tuple[list[Segment], Segment, list[Aborted]] | None:
+        """The next step's result; a broker that stops waits for the thread, which ends soon then."""
+        step = asyncio.ensure_future(asyncio.to_thread(next, work, None))
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            cleaning.stop()
+            with contextlib.suppress(CleaningStopped):
+                found = await step
+                if found is not None:
+                    found[1].close()
+            raise
+
+    def _load(self) -> dict[str, int]:
+        if not self._path.exists():
+            return {}
+        lines = self._path.read_text().splitlines()[2:]
+        return {place: int(offset) for place, _, offset in (line.rpartition(" ") for line in lines)}
+
+    def _save(self) -> None:
+        known = {f"{topic.name} {number}" for topic in self._topics for number in range(len(topic.partitions))}
+        lines = [f"{place} {offset}" for place, offset in self._cleaned_to.items() if place in known]
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("\n".join(["0", str(len(lines)), *lines]) + "\n")
+        temporary.replace(self._path)

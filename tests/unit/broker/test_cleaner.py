@@ -1,0 +1,355 @@
+"""What retention and compaction take out of a log, and that a crash in the middle loses nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncline.broker import BrokerThread
+from syncline.broker.cleaner import Cleaning, Rules, job_for
+from syncline.broker.log import PartitionLog
+from syncline.broker.records import ABORT, COMMIT, Record, batch_at, checked_batches, make_batch, records_of
+from syncline.broker.records import Producer as Writer
+from tests.servers import wait_for
+
+DAY = 86_400_000
+NOW = 10 * DAY
+RULES = Rules(delete_retention=DAY, min_lag=0, max_lag=2**63 - 1, dirty_ratio=0.0, segment_bytes=1 << 20)
+
+
+@pytest.fixture
+def partition(tmp_path: Path) -> Iterator[PartitionLog]:
+    made = PartitionLog(tmp_path / "t-0", segment_bytes=200)
+    yield made
+    if not made.closed:
+        made.close()
+
+
+def put(log: PartitionLog, key: str | None, value: str | None, now: int = NOW - DAY) -> int:
+    encoded = None if key is None else key.encode()
+    return log.append_records([(encoded, None if value is None else value.encode())], now)
+
+
+def roll(log: PartitionLog) -> None:
+    log.roll_if_older(-1, NOW * 2)
+
+
+def clean(log: PartitionLog, cleaned_to: int = 0, now: int = NOW, rules: Rules = RULES) -> int:
+    """What the broker does, without a thread."""
+    job = job_for(log, cleaned_to, rules, now)
+    if job is None:
+        return cleaned_to
+    cleaning = Cleaning(job)
+    try:
+        for group, made, aborted in cleaning.run():
+            assert log.replace(group, made, aborted)
+    finally:
+        cleaning.close()
+    return cleaning.end
+
+
+def found(log: PartitionLog) -> list[tuple[int, str | None, str | None]]:
+    return [
+        (r.offset, None if r.key is None else r.key.decode(), None if r.value is None else r.value.decode())
+        for r in log.records()
+    ]
+
+
+def readable(log: PartitionLog) -> list[Record]:
+    """What a consumer that reads committed records only gets, through the log's answers to fetches."""
+    position, kept = log.start_offset, []
+    open_aborts: set[int] = set()
+    aborted = sorted(log.producers.aborted, key=lambda each: each.first_offset)
+    while data := log.read(position, 1 << 20, log.last_stable_offset):
+        at = 0
+        while at < len(data):
+            batch = batch_at(data, at)
+            at += batch.size
+            position = batch.next_offset
+            while aborted and aborted[0].first_offset <= batch.last_offset:
+                open_aborts.add(aborted.pop(0).producer_id)
+            if batch.control:
+                open_aborts.discard(batch.producer_id)
+            elif not (batch.transactional and batch.producer_id in open_aborts):
+                kept += [record for record in records_of(data, batch) if record.offset >= log.start_offset]
+    return kept
+
+
+# -- compaction ------------------------------------------------------------------------------
+
+
+def test_the_last_record_of_each_key_stays_where_it_was(partition: PartitionLog) -> None:
+    for number in range(30):
+        put(partition, f"k{number % 4}", f"v{number}")
+    roll(partition)
+    before = partition.size
+    assert clean(partition) == 30
+    assert found(partition) == [(n, f"k{n % 4}", f"v{n}") for n in range(26, 30)]
+    assert partition.size < before
+    assert (partition.start_offset, partition.end_offset) == (0, 30)
+    put(partition, "k0", "newer")
+    assert [offset for offset, *_ in found(partition)] == [26, 27, 28, 29, 30]
+
+
+def test_what_is_not_sealed_or_too_young_or_undecided_is_left_alone(partition: PartitionLog) -> None:
+    put(partition, "a", "1")
+    put(partition, "a", "2")
+    assert clean(partition) == 0
+    roll(partition)
+    young = Rules(DAY, 3 * DAY, 2**63 - 1, 0.0, 1 << 20)
+    assert clean(partition, rules=young) == 0
+    transactional(partition, 7, 0, "a", "3")
+    roll(partition)
+    assert clean(partition) == 2
+    assert [value for _, _, value in found(partition)] == ["2", "3"]
+
+
+def test_a_log_is_cleaned_when_enough_of_it_is_dirty_or_some_is_overdue(partition: PartitionLog) -> None:
+    for number in range(40):
+        put(partition, f"k{number}", "v")
+    roll(partition)
+    cleaned_to = clean(partition)
+    put(partition, "k1", "w")
+    roll(partition)
+    half = Rules(DAY, 0, 2**63 - 1, 0.5, 1 << 20)
+    assert job_for(partition, cleaned_to, half, NOW) is None
+    assert job_for(partition, cleaned_to, Rules(DAY, 0, DAY // 2, 0.5, 1 << 20), NOW) is not None
+
+
+def test_a_tombstone_stays_for_its_time_from_the_first_cleaning_on(partition: PartitionLog) -> None:
+    put(partition, "a", "1")
+    put(partition, "b", "1")
+    put(partition, "a", None)
+    roll(partition)
+    cleaned_to = clean(partition)
+    assert found(partition) == [(1, "b", "1"), (2, "a", None)]
+    times = [record.timestamp for record in partition.records()]
+    assert times == [NOW - DAY] * 2
+    put(partition, "c", "1")
+    roll(partition)
+    cleaned_to = clean(partition, cleaned_to, NOW + DAY - 1)
+    assert (2, "a", None) in found(partition)
+    put(partition, "d", "1")
+    roll(partition)
+    clean(partition, cleaned_to, NOW + DAY + 1)
+    assert found(partition) == [(1, "b", "1"), (3, "c", "1"), (4, "d", "1")]
+
+
+def test_records_without_a_key_go(partition: PartitionLog) -> None:
+    put(partition, None, "lost")
+    put(partition, "a", "1")
+    roll(partition)
+    clean(partition)
+    assert found(partition) == [(1, "a", "1")]
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_compressed_batches_are_taken_apart_and_stay_readable(tmp_path: Path, codec: str) -> None:
+    settings = {"log.cleaner.backoff.ms": "20", "log.cleaner.min.cleanable.ratio": "0.01"}
+    with BrokerThread(tmp_path, settings=settings) as broker:
+        address = broker.bootstrap_servers
+        topic = NewTopic("compacted", 1, config={"cleanup.policy": "compact", "segment.bytes": "2000"})
+        admin = AdminClient({"bootstrap.servers": address})
+        admin.create_topics([topic])["compacted"].result(10)
+        producer = Producer({"bootstrap.servers": address, "compression.type": codec, "linger.ms": 50})
+        for number in range(500):
+            producer.produce("compacted", f"v{number}" * 3, f"k{number % 10}")
+            if number % 50 == 49:
+                producer.flush()
+        consumer = Consumer({"bootstrap.servers": address, "group.id": "g", "enable.partition.eof": True})
+
+        def values() -> list[tuple[bytes | None, bytes | None]]:
+            consumer.assign([TopicPartition("compacted", 0, 0)])
+            seen = []
+            while (message := consumer.poll(10)) is not None and message.error() is None:
+                seen.append((message.key(), message.value()))
+            return seen
+
+        def compacted() -> bool:
+            producer.produce("compacted", "x", "filler")
+            producer.flush()
+            return len(values()) < 150
+
+        try:
+            wait_for(compacted, "the topic is compacted", 30)
+            latest = dict(values())
+        finally:
+            consumer.close()
+        assert {key: value for key, value in latest.items() if key != b"filler"} == {
+            f"k{number % 10}".encode(): (f"v{number}" * 3).encode() for number in range(490, 500)
+        }
+
+
+# -- transactions ----------------------------------------------------------------------------
+
+
+def transactional(log: PartitionLog, producer: int, sequence: int, key: str, value: str) -> None:
+    data = make_batch(
+        [(key.encode(), value.encode())], NOW - DAY, producer=Writer(producer, 0, sequence), transactional=True
+    )
+    log.append(data, checked_batches(data))
+
+
+def test_an_aborted_transaction_leaves_nothing_and_hides_nothing(partition: PartitionLog) -> None:
+    put(partition, "a", "kept")
+    transactional(partition, 7, 0, "a", "aborted")
+    partition.append_marker(7, 0, ABORT, NOW - DAY)
+    transactional(partition, 7, 1, "b", "committed")
+    partition.append_marker(7, 0, COMMIT, NOW - DAY)
+    roll(partition)
+    cleaned_to = clean(partition)
+    expected = [(b"a", b"kept"), (b"b", b"committed")]
+    assert [(r.key, r.value) for r in readable(partition)] == expected
+    # Once its marker has gone as well, the transaction must not be listed as aborted any more.
+    put(partition, "c", "1")
+    roll(partition)
+    clean(partition, cleaned_to, NOW + 2 * DAY)
+    assert partition.producers.aborted == []
+    assert [(r.key, r.value) for r in readable(partition)] == [*expected, (b"c", b"1")]
+    partition.close()
+    again = PartitionLog(partition.folder, segment_bytes=200)
+    assert again.producers.aborted == []
+    assert [(r.key, r.value) for r in readable(again)] == [*expected, (b"c", b"1")]
+    again.close()
+
+
+# -- crashes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_crash_in_the_middle_of_a_swap_leaves_the_old_or_the_new(
+    partition: PartitionLog, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        put(partition, f"k{number % 4}", f"v{number}")
+    roll(partition)
+    old, new = found(partition), [(n, f"k{n % 4}", f"v{n}") for n in range(26, 30)]
+    calls = 0
+
+    def crashing(name: str) -> None:
+        real = getattr(Path, name)
+
+        def call(self: Path, *args: object, **more: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls > step * 4:
+                raise KeyboardInterrupt
+            return real(self, *args, **more)
+
+        monkeypatch.setattr(Path, name, call)
+
+    crashing("replace")
+    crashing("unlink")
+    with contextlib.suppress(KeyboardInterrupt):
+        clean(partition)
+    monkeypatch.undo()
+    shutil.copytree(partition.folder, tmp_path / "copy-0")
+    again = PartitionLog(tmp_path / "copy-0", segment_bytes=200)
+    assert found(again) in (old, new)
+    assert (again.start_offset, again.end_offset) == (0, 30)
+    assert not [path for path in again.folder.iterdir() if path.suffix in (".cleaned", ".swap", ".tmp")]
+    again.close()
+
+
+# -- retention -------------------------------------------------------------------------------
+
+
+def test_segments_beyond_the_time_go_and_the_newest_too_when_all_of_it_is_old(partition: PartitionLog) -> None:
+    put(partition, "a", "x" * 150, NOW - 3 * DAY)
+    put(partition, "b", "x" * 150, NOW - 2 * DAY)
+    put(partition, "c", "x" * 150, NOW)
+    limits = {"retention_ms": DAY, "retention_bytes": -1}
+    assert partition.expire(**limits, now_ms=NOW)
+    assert [key for _, key, _ in found(partition)] == ["c"]
+    assert partition.start_offset == 2
+    assert not partition.expire(**limits, now_ms=NOW)
+    assert partition.expire(**limits, now_ms=NOW + 2 * DAY)
+    assert found(partition) == []
+    assert (partition.start_offset, partition.end_offset) == (3, 3)
+
+
+def test_segments_beyond_the_size_go_but_never_more_than_that(partition: PartitionLog) -> None:
+    for number in range(10):
+        put(partition, "k", f"{number}" * 150)
+    one = partition.sealed[0].size
+    assert partition.expire(retention_ms=-1, retention_bytes=3 * one + 1, now_ms=NOW)
+    assert len(found(partition)) == 4
+    assert not partition.expire(retention_ms=-1, retention_bytes=3 * one + 1, now_ms=NOW)
+
+
+def test_a_segment_is_closed_when_its_first_record_is_old_enough(partition: PartitionLog) -> None:
+    put(partition, "a", "1", NOW - DAY)
+    partition.roll_if_older(DAY, NOW)
+    assert partition.sealed == []
+    partition.roll_if_older(DAY - 1, NOW)
+    assert len(partition.sealed) == 1
+    partition.roll_if_older(DAY - 1, NOW)
+    assert len(partition.sealed) == 1
+
+
+# -- anything --------------------------------------------------------------------------------
+
+KEYS = st.sampled_from("abcd")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), KEYS, st.one_of(st.none(), st.integers(0, 99))),
+        st.tuples(st.just("transaction"), st.lists(KEYS, min_size=1, max_size=3), st.booleans()),
+        st.tuples(st.just("roll")),
+        st.tuples(st.just("clean")),
+        st.tuples(st.just("reopen")),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150)
+@given(STEPS)
+def test_readers_always_find_the_latest_value_of_every_key(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
+    log = PartitionLog(tmp_path_factory.mktemp("any") / "t-0", segment_bytes=300)
+    model: dict[str, str | None] = {}
+    cleaned_to = sequence = 0
+    now = NOW
+    for step in steps:
+        now += DAY // 3
+        match step:
+            case ("put", key, value):
+                text = None if value is None else f"{value}-{now}"
+                put(log, key, text, now)
+                model[key] = text
+            case ("transaction", keys, commits):
+                for key in keys:
+                    text = f"t-{now}-{sequence}"
+                    transactional(log, 7, sequence, key, text)
+                    sequence += 1
+                    if commits:
+                        model[key] = text
+                log.append_marker(7, 0, COMMIT if commits else ABORT, now)
+            case ("roll",):
+                log.roll_if_older(-1, now * 2)
+            case ("clean",):
+                cleaned_to = clean(log, cleaned_to, now)
+            case ("reopen",):
+                log.close()
+                log = PartitionLog(log.folder, segment_bytes=300)
+        seen: dict[str, str | None] = {}
+        last = -1
+        for record in readable(log):
+            assert record.offset > last
+            last = record.offset
+            assert record.key is not None
+            seen[record.key.decode()] = None if record.value is None else record.value.decode()
+        live = {key: value for key, value in seen.items() if value is not None}
+        assert live == {key: value for key, value in model.items() if value is not None}
+    log.close()
