@@ -202,7 +202,7 @@ class Broker:
         while True:
             await asyncio.sleep(interval)
             try:
-                self.transactions.abort_expired()
+                self.transactions.expire()
                 if self.settings.text("flush") == "interval":
                     for partition in [p for p in self.topics.logs() if p.dirty]:
                         await asyncio.to_thread(partition.flush)
@@ -222,6 +222,9 @@ class Broker:
                 if time.monotonic() >= due:
                     due = time.monotonic() + retention
                     cleaner.expire(self.now_ms())
+                    before = self.now_ms() - self.settings.number("producer.id.expiration.ms")
+                    for partition in self.topics.logs():
+                        partition.producers.expire(before)
                 if compacts:
                     await cleaner.compact(self.now_ms())
             except OSError:

@@ -179,6 +179,7 @@ BROKER: Final[Mapping[str, Setting]] = {
         _setting("offsets.topic.num.partitions", _I, 1, _at_least(1)),
         _setting("offset.metadata.max.bytes", _I, 4_096, _at_least(0)),
         _setting("transaction.max.timeout.ms", _I, 900_000, _at_least(1)),
+        _setting("transactional.id.expiration.ms", _I, 604_800_000, _at_least(1)),
         _setting("producer.id.expiration.ms", _I, 86_400_000, _at_least(1)),
         _setting("flush", _S, "interval", _one_of("never", "interval", "always")),
         _setting("flush.interval.ms", _I, 1_000, _at_least(1)),

@@ -95,7 +95,14 @@ class Transactions:
         if known.epoch >= LAST_EPOCH:
             known = replace(known, producer_id=self._broker.new_producer_id(), epoch=-1)
         return self._store(
-            replace(known, epoch=known.epoch + 1, timeout_ms=timeout_ms, phase=Phase.EMPTY, partitions=frozenset())
+            replace(
+                known,
+                epoch=known.epoch + 1,
+                timeout_ms=timeout_ms,
+                phase=Phase.EMPTY,
+                partitions=frozenset(),
+                started_ms=-1,
+            )
         )
 
     def add_partitions(self, transactional_id: str, producer_id: int, epoch: int, places: frozenset[Place]) -> None:
@@ -149,12 +156,16 @@ class Transactions:
             raise KafkaError(INVALID_PRODUCER_EPOCH)
         return known.phase is Phase.ONGOING and (topic, partition) in known.partitions
 
-    def abort_expired(self) -> None:
-        """Abort what has been open for longer than its producer allowed."""
+    def expire(self) -> None:
+        """Abort what has been open for longer than its producer allowed, and forget ids that nobody uses."""
         now = self._broker.now_ms()
+        forget_before = now - self._broker.settings.number("transactional.id.expiration.ms")
         for known in list(self._known.values()):
-            if known.phase is Phase.ONGOING and now - known.started_ms > known.timeout_ms:
-                self._end(replace(known, epoch=known.epoch + 1), ABORT)
+            if known.phase is Phase.ONGOING:
+                if now - known.started_ms > known.timeout_ms:
+                    self._end(replace(known, epoch=known.epoch + 1), ABORT)
+            elif known.updated_ms < forget_before:
+                self._forget(known)
 
     # -- deciding -----------------------------------------------------------------------------
 
@@ -189,6 +200,11 @@ class Transactions:
         topic.partitions[0].append_records([(_key(stored.id), _value(stored))], now)
         self._known[stored.id] = stored
         return stored
+
+    def _forget(self, transaction: Transaction) -> None:
+        (log,) = self._broker.topics.get(TRANSACTIONS_TOPIC).partitions
+        log.append_records([(_key(transaction.id), None)], self._broker.now_ms())
+        del self._known[transaction.id]
 
     def _replay(self, log: PartitionLog) -> None:
         for record in log.records():

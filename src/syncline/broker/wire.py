@@ -163,7 +163,7 @@ def _converter(field: Any) -> tuple[Callable[[Any], Any] | None, bool, Any]:
     if kafka_type.startswith("timedelta"):
         return _milliseconds, has_default, timedelta(0)
     if kafka_type.startswith("datetime"):
-        return _moment, has_default, None
+        return (_moment if optional else _moment_before_or_after), has_default, None
     if kafka_type == "error_code":
         return ErrorCode, has_default, ErrorCode.none
     if many:
@@ -184,6 +184,11 @@ _ZEROS: Final[Mapping[str, Any]] = {
 
 def _milliseconds(value: int) -> timedelta:
     return timedelta(milliseconds=value)
+
+
+def _moment_before_or_after(value: int) -> datetime:
+    # Where Kafka has no field for "none", it writes -1 milliseconds.
+    return datetime.fromtimestamp(value / 1000, UTC)
 
 
 def _moment(value: int | None) -> datetime | None:

@@ -15,6 +15,7 @@ from syncline.broker.handlers import (
     consumer_groups,
     fetch,
     groups,
+    inspect,
     metadata,
     offsets,
     offsets_commit,
@@ -36,6 +37,7 @@ APIS: Final[Mapping[int, Api]] = {
         offsets_commit,
         consumer_groups,
         transactions,
+        inspect,
     )
     for api in module.APIS
 }
