@@ -100,10 +100,13 @@ def test_one_node_has_nothing_to_elect_or_move(bootstrap: str, client: RawClient
 
 
 def test_an_id_that_nobody_uses_is_forgotten_for_good(tmp_path: Path) -> None:
-    settings = {"transactional.id.expiration.ms": "1", "flush.interval.ms": "20"}
-    with BrokerThread(tmp_path, settings=settings) as broker, RawClient(broker.bootstrap_servers) as client:
+    with BrokerThread(tmp_path) as broker, RawClient(broker.bootstrap_servers) as client:
         producer = writing(broker.bootstrap_servers, new_topic(broker.bootstrap_servers, 1), "idle")
         producer.commit_transaction(DEADLINE_S)
+        del producer
+        assert listed(client) == {"idle": "CompleteCommit"}
+    settings = {"transactional.id.expiration.ms": "1", "flush.interval.ms": "20"}
+    with BrokerThread(tmp_path, settings=settings) as broker, RawClient(broker.bootstrap_servers) as client:
         wait_for(lambda: listed(client) == {}, "the transactional id expires")
     with BrokerThread(tmp_path) as broker, RawClient(broker.bootstrap_servers) as client:
         assert listed(client) == {}
