@@ -30,9 +30,7 @@ class Program:
     def start(self) -> None:
         """Start and wait until it answers."""
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "syncline", *map(str, self.arguments)], stdout=out, stderr=out
-            )
+            self.process = subprocess.Popen(self.command, stdout=out, stderr=out)
         wait_for(self._answers_or_ended, f"{self.arguments[0]} answers; its log ends:\n{self.tail()}")
 
     def stop(self) -> int:
@@ -42,6 +40,10 @@ class Program:
     def kill(self) -> None:
         """kill -9."""
         self._end(signal.SIGKILL)
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "syncline", *map(str, self.arguments)]
 
     @property
     def pid(self) -> int:
