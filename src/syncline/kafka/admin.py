@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SECONDS: Final = 30
-"""How long a request may take."""
+"""How long a request may take, unless `default.api.timeout.ms` says otherwise."""
 
 
 class Admin:
@@ -40,13 +40,14 @@ class Admin:
 
     def __init__(self, properties: Mapping[str, str]) -> None:
         self._admin = making(lambda: AdminClient(dict(librdkafka(properties)), logger=log))
+        self._seconds = _seconds(properties)
 
     def cluster_id(self) -> str:
-        found = _result(lambda: self._admin.describe_cluster(request_timeout=SECONDS))
+        found = _result(lambda: self._admin.describe_cluster(request_timeout=self._seconds))
         return str(found.cluster_id)
 
     def topics(self) -> list[TopicFacts]:
-        metadata = calling(lambda: self._admin.list_topics(timeout=SECONDS))
+        metadata = calling(lambda: self._admin.list_topics(timeout=self._seconds))
         return [
             TopicFacts(
                 name,
@@ -59,7 +60,9 @@ class Admin:
 
     def topic(self, name: str) -> TopicFacts | None:
         try:
-            found = _result(lambda: self._admin.describe_topics(TopicCollection([name]), request_timeout=SECONDS)[name])
+            found = _result(
+                lambda: self._admin.describe_topics(TopicCollection([name]), request_timeout=self._seconds)[name]
+            )
         except UnknownTopic:
             return None
         replicas = len(found.partitions[0].replicas) if found.partitions else 0
@@ -76,7 +79,7 @@ class Admin:
     ) -> bool:
         wanted = NewTopic(name, partitions, replication_factor, config=dict(configs or {}))
         try:
-            _result(lambda: self._admin.create_topics([wanted], request_timeout=SECONDS)[name])
+            _result(lambda: self._admin.create_topics([wanted], request_timeout=self._seconds)[name])
         except TopicExists:
             if exists_ok:
                 return False
@@ -84,14 +87,16 @@ class Admin:
         return True
 
     def delete_topic(self, name: str) -> None:
-        _result(lambda: self._admin.delete_topics([name], request_timeout=SECONDS)[name])
+        _result(lambda: self._admin.delete_topics([name], request_timeout=self._seconds)[name])
 
     def add_partitions(self, name: str, count: int) -> None:
-        _result(lambda: self._admin.create_partitions([NewPartitions(name, count)], request_timeout=SECONDS)[name])
+        _result(
+            lambda: self._admin.create_partitions([NewPartitions(name, count)], request_timeout=self._seconds)[name]
+        )
 
     def topic_configs(self, name: str, *, with_defaults: bool = False) -> dict[str, str]:
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        entries = _result(lambda: self._admin.describe_configs([resource], request_timeout=SECONDS)[resource])
+        entries = _result(lambda: self._admin.describe_configs([resource], request_timeout=self._seconds)[resource])
         return {
             key: entry.value
             for key, entry in entries.items()
@@ -106,21 +111,21 @@ class Admin:
             for key, value in changes.items()
         ]
         resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
-        _result(lambda: self._admin.incremental_alter_configs([resource], request_timeout=SECONDS)[resource])
+        _result(lambda: self._admin.incremental_alter_configs([resource], request_timeout=self._seconds)[resource])
 
     def groups(self) -> list[str]:
-        found = _result(lambda: self._admin.list_consumer_groups(request_timeout=SECONDS))
+        found = _result(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds))
         return sorted(group.group_id for group in found.valid)
 
     def group_offsets(self, group: str) -> dict[TopicPartition, int]:
         asked = [ConsumerGroupTopicPartitions(group)]
-        found = _result(lambda: self._admin.list_consumer_group_offsets(asked, request_timeout=SECONDS)[group])
+        found = _result(lambda: self._admin.list_consumer_group_offsets(asked, request_timeout=self._seconds)[group])
         return {TopicPartition(tp.topic, tp.partition): tp.offset for tp in found.topic_partitions if tp.offset >= 0}
 
     def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, wanted)]
-        found = _result(lambda: self._admin.alter_consumer_group_offsets(request, request_timeout=SECONDS)[group])
+        found = _result(lambda: self._admin.alter_consumer_group_offsets(request, request_timeout=self._seconds)[group])
         for tp in found.topic_partitions:
             if tp.error is not None:
                 # A commit from outside into a living group is that of an unknown member.
@@ -144,7 +149,7 @@ class Admin:
 
     def delete_group(self, group: str) -> None:
         try:
-            self._admin.delete_consumer_groups([group], request_timeout=SECONDS)[group].result(SECONDS + 5)
+            self._admin.delete_consumer_groups([group], request_timeout=self._seconds)[group].result(self._seconds + 5)
         except KafkaException as exc:
             if exc.args[0].code() != RdError.GROUP_ID_NOT_FOUND:
                 raise translated(exc.args[0]) from exc
@@ -153,8 +158,13 @@ class Admin:
         asked = {RdPartition(tp.topic, tp.partition): OffsetSpec.latest() for tp in partitions}  # type: ignore[no-untyped-call]
         if not asked:
             return {}
-        futures = calling(lambda: self._admin.list_offsets(asked, request_timeout=SECONDS))
+        futures = calling(lambda: self._admin.list_offsets(asked, request_timeout=self._seconds))
         return {TopicPartition(tp.topic, tp.partition): _awaited(future).offset for tp, future in futures.items()}
+
+
+def _seconds(properties: Mapping[str, str]) -> float:
+    text = properties.get("default.api.timeout.ms", "").strip()
+    return int(text) / 1000 if text.isdecimal() else SECONDS
 
 
 def _result(request: Callable[[], Future[T]]) -> Any:

@@ -18,7 +18,7 @@ class Unavailable(SynclineError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """No connection, or the connection was lost; nothing of the transaction is kept."""
+    """No connection, a lost one, or a transaction that lost against others; nothing of the transaction is kept."""
 
     code = "DATABASE_UNAVAILABLE"
     public = "the database does not answer; try again later"

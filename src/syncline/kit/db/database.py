@@ -42,8 +42,9 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back on an error.
 
-        DatabaseUnavailable when the database does not answer or is lost meanwhile; other database
-        errors are the caller's own and pass as SQLAlchemy raises them.
+        DatabaseUnavailable when the database does not answer, is lost meanwhile, or gives this
+        transaction up for the sake of others (deadlock, serialization failure, lock wait); other
+        database errors are the caller's own and pass as SQLAlchemy raises them.
         """
         try:
             connection = self._engine.connect()
@@ -53,7 +54,7 @@ class Database:
             with connection, connection.begin():
                 yield connection
         except DBAPIError as exc:
-            if exc.connection_invalidated or getattr(exc.orig, "sqlite_errorname", "") in _BUSY:
+            if exc.connection_invalidated or _gave_way(exc.orig):
                 raise self._unavailable(exc) from exc
             raise
 
@@ -92,6 +93,18 @@ class Database:
 
 
 _BUSY: Final = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_BUSY_SNAPSHOT"}
+_POSTGRESQL_GAVE_WAY: Final = {"40001", "40P01", "55P03"}
+_MYSQL_GAVE_WAY: Final = {1020, 1205, 1213}
+"""Record changed since it was read, lock wait timed out, deadlock."""
+
+
+def _gave_way(error: object) -> bool:
+    """Whether the same transaction may succeed when it is tried again."""
+    if getattr(error, "sqlite_errorname", "") in _BUSY or getattr(error, "sqlstate", "") in _POSTGRESQL_GAVE_WAY:
+        return True
+    # The MariaDB connector has `errno`, PyMySQL the number as its first argument.
+    arguments = getattr(error, "args", None) or (None,)
+    return getattr(error, "errno", arguments[0]) in _MYSQL_GAVE_WAY
 
 
 def _let_readers_and_writer_work_together(connection: Any, _: object) -> None:

@@ -1,4 +1,4 @@
-"""What services put on topics: declared records, declared topics, confirmed deliveries."""
+"""What services put on topics and hear from them: declared records and events, deliveries, listeners."""
 
 from syncline.kit.messages.envelope import (
     ConnectRecord,
@@ -16,26 +16,40 @@ from syncline.kit.messages.envelope import (
     Time,
     Timestamp,
 )
+from syncline.kit.messages.events import EventTopic, Headers, Received
+from syncline.kit.messages.inbox import Inbox, inbox_table
+from syncline.kit.messages.listener import Listener, Listens
 from syncline.kit.messages.producer import Delivery, Producer
+from syncline.kit.messages.provision import TopicCheck
+from syncline.kit.messages.retry import Backoff
 from syncline.kit.messages.topics import ConnectKey, Topic
 
 __all__ = [
+    "Backoff",
     "ConnectKey",
     "ConnectRecord",
     "Date",
     "Delivery",
     "Doc",
+    "EventTopic",
     "Float32",
     "Float64",
+    "Headers",
+    "Inbox",
     "Int8",
     "Int16",
     "Int32",
     "Int64",
     "Key",
+    "Listener",
+    "Listens",
     "MaxLen",
     "Producer",
+    "Received",
     "Scale",
     "Time",
     "Timestamp",
     "Topic",
+    "TopicCheck",
+    "inbox_table",
 ]

@@ -41,10 +41,11 @@ class Topic(Generic[R]):
     name: str
     value: type[R]
     key: KeyForm = ConnectKey
+    partitions: int = 1
+    """With which it is created where it does not exist."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in (".", ".."):
-            raise ConfigError(f"{self.name!r} is no topic name: 1 to 249 letters, digits, '.', '_' and '-'")
+        check_name(self.name)
         if self.value.key_field is None:
             raise ConfigError(f"{self.value.__name__} marks no field with Key, which orders its records")
 
@@ -60,3 +61,9 @@ class Topic(Generic[R]):
         if not isinstance(key, str):
             raise DataError(f"{self.value.__name__}.{self.value.key_field}: a key is text, not {key!r}")
         return encode_envelope(_STRING, key) if self.key is KeyForm.CONNECT else key.encode()
+
+
+def check_name(name: str) -> None:
+    """ConfigError when Kafka would refuse a topic of that name."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise ConfigError(f"{name!r} is no topic name: 1 to 249 letters, digits, '.', '_' and '-'")
