@@ -130,7 +130,7 @@ class Producer:
             self._failure = ConnectError(f"a record for topic {message.topic()} was not delivered: {error.str()}")
 
     def poll(self, seconds: float = 0) -> None:
-        self._producer.poll(seconds)
+        calling(lambda: self._producer.poll(seconds))
 
     def check(self) -> None:
         if self._failure is not None:
@@ -140,7 +140,7 @@ class Producer:
         return len(self._producer)
 
     def flush(self, seconds: float) -> bool:
-        left: int = self._producer.flush(seconds)
+        left: int = calling(lambda: self._producer.flush(seconds))
         self.check()
         return left == 0
 

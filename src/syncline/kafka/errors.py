@@ -104,6 +104,11 @@ def calling(call: Callable[[], T]) -> T:
         return call()
     except KafkaException as exc:
         raise translated(exc.args[0]) from exc
+    except SystemError as exc:
+        # A fatal error is raised while callbacks are served; if another callback follows, Python complains of it.
+        if isinstance(exc.__cause__, KafkaException):
+            raise translated(exc.__cause__.args[0]) from exc
+        raise
 
 
 def making(call: Callable[[], T]) -> T:

@@ -23,6 +23,7 @@ from syncline.kit.messages.producer import Delivery, Producer
 from syncline.kit.messages.provision import TopicCheck
 from syncline.kit.messages.retry import Backoff
 from syncline.kit.messages.topics import ConnectKey, Topic
+from syncline.kit.messages.transactions import Records, TransactionalProducer
 
 __all__ = [
     "Backoff",
@@ -46,10 +47,12 @@ __all__ = [
     "MaxLen",
     "Producer",
     "Received",
+    "Records",
     "Scale",
     "Time",
     "Timestamp",
     "Topic",
     "TopicCheck",
+    "TransactionalProducer",
     "inbox_table",
 ]
