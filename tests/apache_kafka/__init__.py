@@ -6,12 +6,12 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from tests.processes import Program
-from tests.servers import missing
+from tests.processes import Program, WorkerProgram
+from tests.servers import free_port, missing
 
 HERE = Path(__file__).parent
 CACHE = Path.home() / ".cache" / "syncline-tests"
@@ -63,6 +63,42 @@ class JavaProgram(Program):
     def answers(self) -> bool:
         """Tools that run on are ready when their process is there."""
         return True
+
+
+class ConnectProgram(WorkerProgram):
+    """A distributed worker of Kafka Connect, a group and three topics of its own."""
+
+    @classmethod
+    def at(
+        cls,
+        folder: Path,
+        bootstrap: str,
+        connectors: Mapping[str, Mapping[str, str]] | None = None,
+        **settings: str,
+    ) -> ConnectProgram:
+        """A worker in `folder`; `settings` as in its properties, with underscores for dots."""
+        assert not connectors, "a distributed worker is given its connectors over REST"
+        port = free_port()
+        lines = {
+            "bootstrap.servers": bootstrap,
+            "group.id": "jvm-connect",
+            **{f"{kind}.storage.topic": f"jvm-connect-{kind}" for kind in ("config", "offset", "status")},
+            **{f"{kind}.storage.replication.factor": "1" for kind in ("config", "offset", "status")},
+            "offset.storage.partitions": "1",
+            "status.storage.partitions": "1",
+            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "listeners": f"http://127.0.0.1:{port}",
+            **{key.replace("_", "."): value for key, value in settings.items()},
+        }
+        properties = folder / "connect-distributed.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+        return cls([properties], folder / "connect.log", url=f"http://127.0.0.1:{port}")
+
+    @property
+    def command(self) -> list[str]:
+        options = ("-XX:+UseSerialGC", "-Xmx512m", "-Dlevel=INFO")
+        return [*java(*options), "org.apache.kafka.connect.cli.ConnectDistributed", *map(str, self.arguments)]
 
 
 def _qualified(name: str) -> str:
