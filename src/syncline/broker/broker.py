@@ -19,7 +19,9 @@ from uuid import uuid4
 from syncline.broker.cleaner import Cleaner
 from syncline.broker.configs import Settings
 from syncline.broker.coordinator import CoordinatorConfig, GroupCoordinator, TopicCatalogue
-from syncline.broker.errors import BrokerError
+from syncline.broker.errors import BrokerError, StorageError
+from syncline.broker.files import OpenFiles, sync_folder, write_durably
+from syncline.broker.flusher import Flusher
 from syncline.broker.group_log import GroupLog
 from syncline.broker.handlers import APIS
 from syncline.broker.log import PartitionLog
@@ -35,6 +37,10 @@ FORMAT: Final = 1
 NODE_ID: Final = 1
 PRODUCER_ID_BLOCK: Final = 1000
 """Ids reserved with one record, so that a restart never hands one out twice."""
+METADATA_SEGMENT: Final = 1 << 20
+"""Bytes after which a segment of the metadata log is closed, and compacted."""
+IDLE_FILES: Final = 60.0
+"""Seconds after which files that nobody uses are closed."""
 
 
 class Broker:
@@ -63,6 +69,8 @@ class Broker:
         self._tasks: list[asyncio.Task[None]] = []
         self._next_producer_id = 0
         self._reserved_producer_ids = 0
+        self._files = OpenFiles()
+        self._flusher = Flusher(self.settings.text("flush"))
         self._metadata: PartitionLog
         self.topics: Topics
         self.groups: GroupCoordinator
@@ -107,11 +115,21 @@ class Broker:
         for connection in list(self.connections):
             connection.close()
         self.groups.close()
-        self.topics.checkpoint()
-        for partition in self.topics.logs():
-            partition.close()
-        self._metadata.close()
-        self._release_folder()
+        try:
+            await self._flusher.flush()
+            self._close_logs()
+        finally:
+            self._release_folder()
+
+    def _close_logs(self) -> None:
+        """What the disk refuses is logged; a restart finds the rest."""
+        for partition in (*self.topics.logs(), self._metadata):
+            try:
+                partition.close()
+            except OSError as exc:
+                log.error("%s cannot be made durable: %s", partition.folder.name, exc)
+        with contextlib.suppress(StorageError):
+            self.topics.checkpoint()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -131,31 +149,63 @@ class Broker:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
+            owner = os.pread(self._lock, 20, 0).decode(errors="replace").strip()
             os.close(self._lock)
             self._lock = None
-            raise BrokerError(f"the data folder {self.folder} is in use by another broker") from exc
+            who = f"process {owner}" if owner else "another broker"
+            raise BrokerError(
+                f"the data folder {self.folder} is in use by {who}; stop that broker or choose another folder"
+            ) from exc
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            self.cluster_id = self._identity()
+        except OSError as exc:
+            self._release_folder()
+            raise BrokerError(f"the data folder {self.folder} cannot be used: {exc.strerror}") from exc
+        except BaseException:
+            self._release_folder()
+            raise
+
+    def _identity(self) -> str:
+        """The cluster's id, from the folder's marker; BrokerError when the folder is not one of this version's."""
         marker = self.folder / "meta.properties"
-        if marker.exists():
-            facts = dict(line.split("=", 1) for line in marker.read_text().splitlines() if "=" in line)
-            if int(facts.get("version", "0")) > FORMAT:
-                self._release_folder()
-                raise BrokerError(
-                    f"the data folder {self.folder} was written by a newer version of Syncline "
-                    f"(format {facts['version']}, this one knows {FORMAT})"
-                )
-            self.cluster_id = facts["cluster.id"]
-        else:
-            self.cluster_id = uuid4().hex[:22]
-            marker.write_text(f"version={FORMAT}\ncluster.id={self.cluster_id}\nnode.id={NODE_ID}\n")
+        if not marker.exists():
+            cluster_id = uuid4().hex[:22]
+            content = f"version={FORMAT}\ncluster.id={cluster_id}\nnode.id={NODE_ID}\n"
+            write_durably(marker, content.encode())
+            sync_folder(self.folder)
+            return cluster_id
+        lines = marker.read_text(errors="replace").splitlines()
+        facts = dict(line.split("=", 1) for line in lines if "=" in line)
+        version, cluster_id = facts.get("version", ""), facts.get("cluster.id", "")
+        if not version.isdecimal() or not cluster_id:
+            raise BrokerError(
+                f"{marker} is damaged: it must have a line version={FORMAT} and a line cluster.id=...; "
+                f"mend it, or remove the file to have a new one made"
+            )
+        if int(version) > FORMAT:
+            raise BrokerError(
+                f"the data folder {self.folder} was written by a newer version of Syncline (format {version}, this one "
+                f"knows up to {FORMAT}): use that version or later, or another folder; nothing was changed"
+            )
+        return cluster_id
 
     def _release_folder(self) -> None:
+        self._files.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _recover(self) -> None:
         began = time.monotonic()
-        self._metadata = PartitionLog(self.folder / f"{METADATA_TOPIC}-0", sync=True)
+        self._metadata = PartitionLog(
+            self.folder / f"{METADATA_TOPIC}-0",
+            segment_bytes=METADATA_SEGMENT,
+            sync=True,
+            files=self._files,
+            due=self._flusher.due,
+        )
         topics: dict[str, Mapping[str, Any]] = {}
         for record in self._metadata.records():
             kind, _, name = (record.key or b"").decode().partition(":")
@@ -165,7 +215,7 @@ class Broker:
                 topics[name] = json.loads(record.value or b"{}")
             elif kind == "producer-ids":
                 self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
-        self.topics = Topics(self.folder, self.settings, self._metadata)
+        self.topics = Topics(self.folder, self.settings, self._metadata, self._files, self._flusher.due)
         self.topics.replay(topics)
         offsets = self.topics.get(OFFSETS_TOPIC)
         if offsets is None:
@@ -199,15 +249,17 @@ class Broker:
     async def _keep_house(self) -> None:
         """Flush, roll and expire in the background."""
         interval = self.settings.number("flush.interval.ms") / 1000
+        files_due = time.monotonic() + IDLE_FILES
         while True:
             await asyncio.sleep(interval)
             try:
                 self.transactions.expire()
-                if self.settings.text("flush") == "interval":
-                    for partition in [p for p in self.topics.logs() if p.dirty]:
-                        await asyncio.to_thread(partition.flush)
             except OSError:
                 log.exception("housekeeping failed; it is tried again")
+            await self._flusher.flush()
+            if time.monotonic() >= files_due:
+                files_due = time.monotonic() + IDLE_FILES
+                self._files.age()
 
     async def _clean(self) -> None:
         """Retention and compaction, each at its own pace."""
@@ -239,10 +291,9 @@ class Broker:
     def new_producer_id(self) -> int:
         """An id that was never handed out before."""
         if self._next_producer_id >= self._reserved_producer_ids:
-            self._reserved_producer_ids = self._next_producer_id + PRODUCER_ID_BLOCK
-            self._metadata.append_records(
-                [(b"producer-ids:", str(self._reserved_producer_ids).encode())], self.now_ms()
-            )
+            reserved = self._next_producer_id + PRODUCER_ID_BLOCK
+            self._metadata.append_records([(b"producer-ids:", str(reserved).encode())], self.now_ms())
+            self._reserved_producer_ids = reserved
         self._next_producer_id += 1
         return self._next_producer_id - 1
 

@@ -23,11 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from syncline.broker.log import CLEANED, PartitionLog
+from syncline.broker.checkpoints import read_checkpoint, write_checkpoint
+from syncline.broker.configs import LONG_MAX
+from syncline.broker.files import OpenFiles
+from syncline.broker.log import PartitionLog
 from syncline.broker.producers import Aborted
 from syncline.broker.records import Batch, Record, batch_at, filtered, records_of
 from syncline.broker.segment import Segment
-from syncline.broker.topics import Topic, Topics
+from syncline.broker.swap import CLEANED
+from syncline.broker.topics import METADATA_TOPIC, Topic, Topics
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +118,8 @@ class Cleaning:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._borrowed = {segment: segment.borrowed() for segment in job.segments}
+        self._files = OpenFiles(2)
+        self._borrowed = {segment: segment.borrowed(self._files) for segment in job.segments}
         self._latest: dict[bytes, int] = {}
         self._with_records: set[int] = set()
         """Producers of whose transaction under way something was kept."""
@@ -132,8 +137,7 @@ class Cleaning:
         self._stopped = True
 
     def close(self) -> None:
-        for segment in self._borrowed.values():
-            segment.close()
+        self._files.close()
 
     def run(self) -> Iterator[tuple[list[Segment], Segment, list[Aborted]]]:
         """Groups of segments, what to put in the place of each, and the aborted transactions that end there."""
@@ -180,8 +184,9 @@ class Cleaning:
     def _rewritten(self, group: Sequence[Segment]) -> Segment:
         first = group[0]
         first.path.with_name(f"{first.base_offset:020}{CLEANED}").unlink(missing_ok=True)
-        made = Segment(first.path.parent, first.base_offset, CLEANED)
+        made = Segment(first.path.parent, first.base_offset, self._files, suffix=CLEANED)
         try:
+            made.create()
             for segment in group:
                 for batch, data in self._batches(segment):
                     kept = self._kept(batch, data)
@@ -190,6 +195,7 @@ class Cleaning:
                         made.write([kept])
                         made.note(batch_at(kept, 0), position)
             os.fsync(made.file)
+            made.synced = made.size
         except BaseException:
             made.close()
             made.path.unlink(missing_ok=True)
@@ -254,35 +260,43 @@ class Cleaner:
     def __init__(self, topics: Topics, folder: Path) -> None:
         self._topics = topics
         self._path = folder / CHECKPOINT
-        self._cleaned_to = self._load()
+        self._load()
 
     def expire(self, now_ms: int) -> None:
         """Retention, and the rolling of segments that are old."""
-        changed = False
         for topic in self._topics:
+            segment_ms, retention_ms, retention_bytes = (
+                int(self._topics.config(topic, name)) for name in ("segment.ms", "retention.ms", "retention.bytes")
+            )
+            deletes = "delete" in self._topics.config(topic, "cleanup.policy")
             for partition in topic.partitions:
-                partition.roll_if_older(int(self._topics.config(topic, "segment.ms")), now_ms)
-                if "delete" in self._topics.config(topic, "cleanup.policy"):
-                    changed |= partition.expire(
-                        retention_ms=int(self._topics.config(topic, "retention.ms")),
-                        retention_bytes=int(self._topics.config(topic, "retention.bytes")),
-                        now_ms=now_ms,
-                    )
-        if changed:
-            self._topics.checkpoint()
+                try:
+                    if deletes:
+                        partition.expire(retention_ms=retention_ms, retention_bytes=retention_bytes, now_ms=now_ms)
+                    partition.roll_if_older(segment_ms, now_ms)
+                except OSError as exc:
+                    log.error("%s: retention failed, it is tried again: %s", partition.folder.name, exc)
 
     async def compact(self, now_ms: int) -> None:
         """Clean every log that is worth it, one after the other."""
-        for topic in self._topics:
-            if "compact" not in self._topics.config(topic, "cleanup.policy"):
-                continue
-            rules = Rules.of(self._topics, topic)
-            for number, partition in enumerate(topic.partitions):
-                place = f"{topic.name} {number}"
-                job = job_for(partition, self._cleaned_to.get(place, 0), rules, now_ms)
-                if job is not None:
-                    self._cleaned_to[place] = await self._clean(partition, job)
+        for partition, rules in self._compacted():
+            job = job_for(partition, partition.cleaned_to, rules, now_ms)
+            if job is not None:
+                try:
+                    partition.cleaned_to = await self._clean(partition, job)
                     self._save()
+                except OSError as exc:
+                    if not partition.closed:
+                        log.error("%s: compaction failed, it is tried again: %s", partition.folder.name, exc)
+
+    def _compacted(self) -> Iterator[tuple[PartitionLog, Rules]]:
+        metadata = self._topics.metadata
+        yield metadata, Rules(0, 0, LONG_MAX, 0.5, metadata.segment_bytes)
+        for topic in self._topics:
+            if "compact" in self._topics.config(topic, "cleanup.policy"):
+                rules = Rules.of(self._topics, topic)
+                for partition in topic.partitions:
+                    yield partition, rules
 
     async def _clean(self, partition: PartitionLog, job: Job) -> int:
         """Carry out a job; up to which offset the log is clean then."""
@@ -318,15 +332,21 @@ class Cleaner:
                     found[1].close()
             raise
 
-    def _load(self) -> dict[str, int]:
-        if not self._path.exists():
-            return {}
-        lines = self._path.read_text().splitlines()[2:]
-        return {place: int(offset) for place, _, offset in (line.rpartition(" ") for line in lines)}
+    def _logs(self) -> Iterator[tuple[str, PartitionLog]]:
+        """Every log that may be compacted, as the checkpoint names it."""
+        yield f"{METADATA_TOPIC} 0", self._topics.metadata
+        for topic in self._topics:
+            for number, partition in enumerate(topic.partitions):
+                yield f"{topic.name} {number}", partition
+
+    def _load(self) -> None:
+        known = read_checkpoint(self._path)
+        for place, partition in self._logs():
+            # More than there is: left by a topic that had the name before.
+            if known.get(place, 0) <= partition.end_offset:
+                partition.cleaned_to = known.get(place, 0)
 
     def _save(self) -> None:
-        known = {f"{topic.name} {number}" for topic in self._topics for number in range(len(topic.partitions))}
-        lines = [f"{place} {offset}" for place, offset in self._cleaned_to.items() if place in known]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("\n".join(["0", str(len(lines)), *lines]) + "\n")
-        temporary.replace(self._path)
+        write_checkpoint(
+            self._path, {place: partition.cleaned_to for place, partition in self._logs() if partition.cleaned_to}
+        )

@@ -73,3 +73,11 @@ UNRELEASED_INSTANCE_ID = 111
 UNSUPPORTED_ASSIGNOR = 112
 STALE_MEMBER_EPOCH = 113
 INVALID_REGULAR_EXPRESSION = 128
+
+
+class StorageError(KafkaError, OSError):
+    """The disk refused. Handlers that know nothing of it answer with Kafka's code for that."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(KAFKA_STORAGE_ERROR, str(cause))
+        self.errno = cause.errno

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from syncline.broker.errors import OFFSET_OUT_OF_RANGE, KafkaError
-from syncline.broker.producers import Aborted, Producers
+from syncline.broker.errors import OFFSET_OUT_OF_RANGE, KafkaError, StorageError
+from syncline.broker.files import OpenFiles, sync_folder
+from syncline.broker.index import LARGEST_RELATIVE
+from syncline.broker.producers import Aborted
 from syncline.broker.records import (
     HEADER_SIZE,
+    LEADER_EPOCH,
     Batch,
     Record,
     batch_at,
@@ -21,101 +25,95 @@ from syncline.broker.records import (
     checked_batches,
     make_batch,
     make_marker,
-    marker_kind,
     records_of,
 )
-from syncline.broker.segment import Segment, write_durably
+from syncline.broker.recovery import aborted_bytes, recover
+from syncline.broker.segment import Segment
+from syncline.broker.swap import announce_swap, finish_swap
 
-LEADER_EPOCH: Final = 0
+log = logging.getLogger(__name__)
+
 SEGMENT_BYTES: Final = 1 << 30
+POINT_EVERY: Final = 32 << 20
+"""Bytes after which it is written down that what came before is durable, so that a restart need not check it."""
+POINT_AT_CLOSE: Final = 1 << 20
+"""The same for a log that is closed; less than that is checked in no time."""
+
+
+class Sync(NamedTuple):
+    """One descriptor to be synced, and what is durable then."""
+
+    segment: Segment | None
+    """None: the folder."""
+    descriptor: int
+    size: int
 
 
 class PartitionLog:
     """One partition on disk, in `<topic>-<partition>/`, with Kafka's own files.
 
-    Used from the broker's event loop only; `dirty` tells the flusher that there is something to sync.
+    Used from the broker's event loop only. Reading and writing raise StorageError when the disk fails; what was to be
+    appended is not in the log then, and the next append begins anew.
     """
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, sync: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        sync: bool = False,
+        files: OpenFiles | None = None,
+        due: set[PartitionLog] | None = None,
+    ) -> None:
+        """Open a log, mending what a crash left.
+
+        `files` is what many logs share; `due` is where the log puts itself when there is something to sync.
+        """
         self.folder = folder
         self.segment_bytes = segment_bytes
         self.sync = sync
         """Every append is durable before it is acknowledged."""
-        self.producers = Producers()
-        self.start_offset = 0
-        self.end_offset = 0
-        self.dirty = False
+        self.cleaned_to = 0
+        """Records before this offset were compacted."""
         self.closed = False
+        self._files = OpenFiles() if files is None else files
+        self._due: set[PartitionLog] = set() if due is None else due
         self._waiters: set[asyncio.Future[None]] = set()
-        self._segments: list[Segment] = []
-        self._bases: list[int] = []
-        self._recover()
-
-    # -- opening ------------------------------------------------------------------------------
-
-    def _recover(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        finish_swap(self.folder)
-        bases = sorted(int(path.stem) for path in self.folder.glob("*.log") if path.stem.isdigit())
-        snapshot = self._load_snapshot(bases)
-        for number, base in enumerate(bases or [0]):
-            segment = Segment(self.folder, base)
-            newest = number >= len(bases) - 1
-            if not newest and segment.load_index():
-                self._load_aborted(segment)
-                if base >= snapshot:
-                    self._replay(segment, segment.walk())
-            else:
-                self._replay(segment, segment.recover(), count=base >= snapshot)
-            self._segments.append(segment)
-            self._bases.append(base)
+        self._failing = False
+        self._folder_changed = False
+        found = recover(folder, self._files)
+        self._segments = found.segments
+        self._bases = [segment.base_offset for segment in self._segments]
+        self._unsealed = [segment for segment in self._segments[:-1] if not segment.sealed]
+        """Segments that no longer grow and that a restart would still have to check."""
+        self._snapshot = found.snapshot
+        self.producers = found.producers
         self.start_offset = self._bases[0]
-        self.end_offset = max(self.end_offset, self._bases[-1])
-
-    def _load_snapshot(self, bases: list[int]) -> int:
-        """Producer state from the newest whole snapshot; the offset it was taken at, or 0."""
-        for base in reversed(bases):
-            path = self.folder / f"{base:020}.snapshot"
-            if path.exists() and self.producers.restore(path.read_bytes()):
-                return base
-        return 0
-
-    def _replay(self, segment: Segment, found: Iterator[Batch], *, count: bool = True) -> None:
-        for batch in found:
-            self.end_offset = batch.next_offset
-            if not count:
-                continue
-            if batch.control:
-                self._absorb_marker(segment.read(batch.position, batch.size), batch)
-            else:
-                self.producers.absorb(batch, batch.base_offset)
-
-    def _absorb_marker(self, data: bytes, batch: Batch) -> Aborted | None:
-        kind = marker_kind(data, batch._replace(position=0))
-        if kind is None:
-            return None
-        return self.producers.end(batch.producer_id, batch.producer_epoch, kind, batch.base_offset)
-
-    def _load_aborted(self, segment: Segment) -> None:
-        path = segment.path.with_suffix(".txnindex")
-        if path.exists():
-            content = path.read_bytes()
-            for _, *facts in _ABORTED.iter_unpack(content[: len(content) // _ABORTED.size * _ABORTED.size]):
-                self.producers.aborted.append(Aborted(*facts))
+        self.end_offset = found.end_offset
+        self._mark_due()
 
     # -- writing ------------------------------------------------------------------------------
 
     def append(self, data: bytes, found: list[Batch]) -> int:
         """Append batches that were checked; the offset of the first record.
 
-        Only base offset and leader epoch are filled in, which the checksum does not cover. OSError when
-        the disk does not take it; nothing is appended then.
+        Only base offset and leader epoch are filled in, which the checksum does not cover.
         """
-        active = self._segments[-1]
-        if active.size and active.size + len(data) > self.segment_bytes:
-            active = self._roll()
+        try:
+            first = self._append(data, found)
+        except OSError as exc:
+            raise self._failed(exc) from exc
+        if self._failing:
+            self._failing = False
+            log.warning("%s can be written again", self.folder.name)
+        self._wake()
+        return first
+
+    def _append(self, data: bytes, found: list[Batch]) -> int:
+        active = self._with_room(len(data), sum(batch.last_delta + 1 for batch in found))
         view = memoryview(data)
-        offset, position = self.end_offset, active.size
+        first = offset = self.end_offset
+        position = active.size
         parts: list[bytes | memoryview] = []
         placed: list[tuple[Batch, int]] = []
         for batch in found:
@@ -124,18 +122,15 @@ class PartitionLog:
             placed.append((batch._replace(base_offset=offset), position))
             offset += batch.last_delta + 1
             position += batch.size
-        first = self.end_offset
-        active.write(parts)
+        if not active.size:
+            self._begin(active)
+        active.write(parts, sync=self.sync)
         for batch, where in placed:
             active.note(batch, where)
             if not batch.control:
                 self.producers.absorb(batch, batch.base_offset)
         self.end_offset = offset
-        if self.sync:
-            os.fdatasync(active.file)
-        else:
-            self.dirty = True
-        self._wake()
+        self._mark_due()
         return first
 
     def append_records(self, records: list[tuple[bytes | None, bytes | None]], now_ms: int) -> int:
@@ -147,40 +142,156 @@ class PartitionLog:
         """End a producer's transaction here."""
         data = make_marker(producer_id, epoch, kind, now_ms)
         offset = self.append(data, checked_batches(data))
-        aborted = self.producers.end(producer_id, epoch, kind, offset)
-        if aborted is not None:
-            with self._segments[-1].path.with_suffix(".txnindex").open("ab") as out:
-                out.write(_ABORTED.pack(0, *aborted))
+        self.producers.end(producer_id, epoch, kind, offset)
         self._wake()
 
+    def _failed(self, exc: OSError) -> StorageError:
+        """The error to answer with; the first one is logged, and then no more until it works again."""
+        if not self._failing:
+            log.error("%s cannot be written: %s; writes are refused until it can", self.folder.name, exc)
+        self._failing = True
+        return StorageError(exc)
+
+    def _with_room(self, size: int, offsets: int) -> Segment:
+        active = self._segments[-1]
+        full = active.size + size > self.segment_bytes
+        if active.size and (full or self.end_offset + offsets - active.base_offset > LARGEST_RELATIVE):
+            return self._roll()
+        return active
+
+    def _begin(self, segment: Segment) -> None:
+        """Make the file of a segment that is still empty; a name that could be lost is no good to a synced log."""
+        segment.create()
+        self._folder_changed = True
+        if self.sync:
+            sync_folder(self.folder)
+            self._folder_changed = False
+
     def _roll(self) -> Segment:
-        self._segments[-1].seal()
-        segment = Segment(self.folder, self.end_offset)
-        (self.folder / f"{self.end_offset:020}.snapshot").write_bytes(self.producers.snapshot())
+        """Begin a new segment. Its file is made at once: when all before it is gone, it alone tells the log's end."""
+        segment = Segment(self.folder, self.end_offset, self._files)
+        self._begin(segment)
+        self._save_snapshot()
+        self._unsealed.append(self._segments[-1])
         self._segments.append(segment)
         self._bases.append(segment.base_offset)
-        sync_folder(self.folder)
+        self._mark_due()
         return segment
 
-    def flush(self) -> None:
-        """Make what was appended durable."""
-        self.dirty = False
-        os.fdatasync(self._segments[-1].file)
+    def _save_snapshot(self) -> None:
+        """Write the producers' state at the end of the log beside it; without one, a restart reads more, no worse."""
+        if self._snapshot not in (None, self.end_offset) and self._snapshot not in self._bases:
+            (self.folder / f"{self._snapshot:020}.snapshot").unlink(missing_ok=True)
+        path = self.folder / f"{self.end_offset:020}.snapshot"
+        try:
+            path.write_bytes(self.producers.snapshot())
+        except OSError as exc:
+            log.warning("%s cannot be written: %s", path, exc)
+            path.unlink(missing_ok=True)
+        self._snapshot = self.end_offset
+
+    # -- making durable -----------------------------------------------------------------------
+
+    def _mark_due(self) -> None:
+        active = self._segments[-1]
+        if active.synced < active.size or self._unsealed or self._point_due(POINT_EVERY):
+            self._due.add(self)
+
+    def _point_due(self, after: int) -> bool:
+        """Whether much was appended since the last recovery point."""
+        active = self._segments[-1]
+        return active.size - (0 if active.point is None else active.point.size) >= after
+
+    def begin_sync(self, *, active: bool = True) -> list[Sync]:
+        """What is to be synced now, with descriptors that any thread may use and close; `active` with what still grows.
+
+        `end_sync` is to be told when it was done.
+        """
+        self._due.discard(self)
+        found: list[Sync] = []
+        try:
+            for segment in [*self._unsealed, *self._segments[-1:]] if active else self._unsealed:
+                if segment.synced < segment.size:
+                    found.append(Sync(segment, os.dup(segment.file), segment.size))
+            if self._folder_changed:
+                found.append(Sync(None, os.open(self.folder, os.O_RDONLY), 0))
+                self._folder_changed = False
+        except OSError:
+            self.abandon_sync(found)
+            raise
+        return found
+
+    def abandon_sync(self, syncs: Sequence[Sync]) -> None:
+        """It could not be done; it is due again."""
+        self._due.add(self)
+        for each in syncs:
+            os.close(each.descriptor)
+            self._folder_changed |= each.segment is None
+
+    def end_sync(self, syncs: Sequence[Sync], *, point_after: int = POINT_EVERY) -> None:
+        """Note what is durable now, and write beside sealed segments what a restart needs to know of them."""
+        for each in syncs:
+            os.close(each.descriptor)
+            if each.segment is not None:
+                each.segment.synced = max(each.segment.synced, each.size)
+        if self.closed:
+            return
+        for segment in self._unsealed:
+            if segment.synced == segment.size:
+                self._write_point(segment, self._bases[bisect_right(self._bases, segment.base_offset)])
+        self._unsealed = [segment for segment in self._unsealed if not segment.sealed]
+        if self._point_due(point_after) and self._segments[-1].synced:
+            self._save_snapshot()
+            self._write_point(self._segments[-1], self.end_offset)
+
+    def _write_point(self, segment: Segment, end: int) -> None:
+        within = range(segment.base_offset, end)
+        aborted = aborted_bytes(each for each in self.producers.aborted if each.last_offset in within)
+        try:
+            segment.write_point(aborted)
+        except OSError as exc:
+            log.warning("what is known of %s cannot be written beside it: %s", segment.path, exc)
+
+    def flush(self, *, point_after: int = POINT_EVERY) -> None:
+        """Make what was appended durable, here and now."""
+        syncs = self.begin_sync()
+        try:
+            for each in syncs:
+                os.fdatasync(each.descriptor)
+        except OSError:
+            self.abandon_sync(syncs)
+            raise
+        self.end_sync(syncs, point_after=point_after)
+
+    # -- removing -----------------------------------------------------------------------------
 
     def delete_before(self, offset: int) -> None:
         """Records before `offset` are no longer served; segments that hold nothing else are removed."""
-        self.start_offset = max(self.start_offset, offset)
+        self.start_offset = max(self.start_offset, min(offset, self.end_offset))
         while len(self._segments) > 1 and self._bases[1] <= self.start_offset:
-            self._segments.pop(0).remove()
-            self._bases.pop(0)
+            gone = self._segments.pop(0)
+            del self._bases[0]
+            if gone in self._unsealed:
+                self._unsealed.remove(gone)
+            gone.remove()
         self.producers.forget_aborted(self._bases[0])
 
     # -- cleaning -----------------------------------------------------------------------------
 
     @property
+    def files(self) -> OpenFiles:
+        """What the log shares with others."""
+        return self._files
+
+    @property
     def sealed(self) -> list[Segment]:
         """The segments that no longer grow, oldest first."""
         return self._segments[:-1]
+
+    @property
+    def first_base(self) -> int:
+        """First offset of the oldest segment."""
+        return self._bases[0]
 
     @property
     def active_base(self) -> int:
@@ -190,26 +301,30 @@ class PartitionLog:
     def roll_if_older(self, segment_ms: int, now_ms: int) -> None:
         """Begin a new segment when the newest one's first record is older than `segment_ms`."""
         active = self._segments[-1]
-        first = active.first_timestamp if active.size else None
-        if active.size and now_ms - (active.written_ms if first is None else first) > segment_ms:
+        if not active.size:
+            return
+        first = active.first_timestamp
+        if now_ms - (active.written_ms if first is None else first) > segment_ms:
             self._roll()
 
     def expire(self, *, retention_ms: int, retention_bytes: int, now_ms: int) -> bool:
         """Remove the oldest segments beyond either limit (-1: no limit); whether any went."""
         before = self.start_offset
         excess = self.size - retention_bytes if retention_bytes >= 0 else -1
-        # A newest segment whose records are all too old is closed, so that it can go too.
-        active = self._segments[-1]
-        if retention_ms >= 0 and active.size and active.newest_ms() < now_ms - retention_ms:
-            self._roll()
         for segment, following in zip(self._segments[:-1], self._bases[1:], strict=True):
             excess -= segment.size
-            too_old = retention_ms >= 0 and segment.newest_ms() < now_ms - retention_ms
-            if not too_old and excess < 0:
+            if excess < 0 and not self._too_old(segment, retention_ms, now_ms):
                 break
-            self.start_offset = max(self.start_offset, following)
-        self.delete_before(self.start_offset)
+            self.delete_before(following)
+        if len(self._segments) == 1 and self._too_old(self._segments[0], retention_ms, now_ms):
+            # A newest segment whose records are all too old is closed, so that it can go too.
+            self._roll()
+            self.delete_before(self.end_offset)
         return self.start_offset > before
+
+    @staticmethod
+    def _too_old(segment: Segment, retention_ms: int, now_ms: int) -> bool:
+        return retention_ms >= 0 and segment.size > 0 and segment.newest_ms() < now_ms - retention_ms
 
     def replace(self, old: Sequence[Segment], made: Segment, aborted: Sequence[Aborted]) -> bool:
         """Put what is left of some neighbouring sealed segments in their place, as one.
@@ -222,12 +337,11 @@ class PartitionLog:
         end = first + len(old)
         if first < 0 or self._segments[first:end] != list(old) or end == len(self._segments):
             return False
-        announce_swap(made.path, [segment.base_offset for segment in old], aborted)
-        finish_swap(self.folder)
-        made.path = old[0].path
-        made.seal()
+        announce_swap(made.path, [segment.base_offset for segment in old])
+        finish_swap(self.folder, os.listdir(self.folder))
         for segment in old:
             segment.close()
+        made.moved(old[0].path, self._files)
         within = range(old[0].base_offset, self._bases[end])
         self.producers.aborted = [
             *(each for each in self.producers.aborted if each.last_offset not in within),
@@ -235,6 +349,8 @@ class PartitionLog:
         ]
         self._segments[first:end] = [made]
         self._bases[first:end] = [made.base_offset]
+        self._unsealed = [*(segment for segment in self._unsealed if segment not in old), made]
+        self._due.add(self)
         return True
 
     # -- reading ------------------------------------------------------------------------------
@@ -256,11 +372,15 @@ class PartitionLog:
         if offset >= limit:
             return b""
         slot = max(bisect_right(self._bases, offset) - 1, 0)
-        while slot < len(self._segments):
-            data = self._read_segment(self._segments[slot], offset, max_bytes, limit, at_least_one)
-            if data:
-                return data
-            slot += 1  # the rest of this segment was compacted away
+        try:
+            while slot < len(self._segments):
+                data = self._read_segment(self._segments[slot], offset, max_bytes, limit, at_least_one)
+                if data:
+                    return data
+                slot += 1  # the rest of this segment was compacted away
+        except OSError as exc:
+            log.error("%s cannot be read: %s", self.folder.name, exc)
+            raise StorageError(exc) from exc
         return b""
 
     def _read_segment(self, segment: Segment, offset: int, max_bytes: int, limit: int, at_least_one: bool) -> bytes:
@@ -353,55 +473,21 @@ class PartitionLog:
                 waiter.set_result(None)
         self._waiters.clear()
 
+    # -- ending -------------------------------------------------------------------------------
+
     def close(self) -> None:
-        """Make everything durable and close the files."""
-        self.flush()
+        """Make everything durable and close the files; the latter even when the disk refuses (OSError)."""
+        if self.closed:
+            return
+        try:
+            self.flush(point_after=POINT_AT_CLOSE)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the files, as when their topic is deleted."""
         self.closed = True
+        self._due.discard(self)
         for segment in self._segments:
             segment.close()
-
-
-CLEANED: Final = ".log.cleaned"
-"""A segment that is to take the place of others, complete only once it is announced."""
-SWAP: Final = ".swap"
-"""A file `<base>.swap` says that `<base>.log.cleaned` is complete, and which segments it is put in place of."""
-_ABORTED: Final = struct.Struct(">hqqqq")
-
-
-def announce_swap(cleaned: Path, bases: Sequence[int], aborted: Sequence[Aborted]) -> None:
-    """From here on a crash leads to the new state; until here, to the old one."""
-    base = cleaned.with_name(f"{bases[0]:020}")
-    content = b"".join(_ABORTED.pack(0, *each) for each in aborted)
-    write_durably(base.with_suffix(".txnindex.cleaned"), content)
-    write_durably(base.with_suffix(SWAP), " ".join(map(str, bases)).encode())
-    sync_folder(cleaned.parent)
-
-
-def finish_swap(folder: Path) -> None:
-    """Do, or do again, what announced swaps still lack, and remove cleaned files that were not announced."""
-    for plan in folder.glob(f"*{SWAP}"):
-        bases = [int(base) for base in plan.read_text().split()]
-        for base in bases:
-            # An index of the old file would seem to fit the new one.
-            for suffix in (".index", ".timeindex"):
-                folder.joinpath(f"{base:020}{suffix}").unlink(missing_ok=True)
-        for name in (".log", ".txnindex"):
-            cleaned = plan.with_suffix(f"{name}.cleaned")
-            if cleaned.exists():
-                cleaned.replace(plan.with_suffix(name))
-        for base in bases[1:]:
-            for suffix in (".log", ".snapshot", ".txnindex"):
-                folder.joinpath(f"{base:020}{suffix}").unlink(missing_ok=True)
-        sync_folder(folder)
-        plan.unlink()
-    for leftover in (*folder.glob("*.cleaned"), *folder.glob("*.tmp")):
-        leftover.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new and renamed files of a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        self._wake()

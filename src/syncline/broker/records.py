@@ -22,6 +22,8 @@ HEADER_SIZE: Final = HEADER.size
 CRC_FROM: Final = 21
 """The checksum covers everything from the attributes on."""
 NO_PRODUCER: Final = -1
+LEADER_EPOCH: Final = 0
+"""Of every batch: the only node has led from the beginning."""
 
 _COMPRESSION: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08

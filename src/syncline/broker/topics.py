@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from syncline.broker.checkpoints import read_checkpoint, write_checkpoint
 from syncline.broker.configs import TOPIC, Settings, check_topic_configs
 from syncline.broker.errors import (
     INVALID_PARTITIONS,
@@ -19,7 +21,9 @@ from syncline.broker.errors import (
     TOPIC_ALREADY_EXISTS,
     UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
+    StorageError,
 )
+from syncline.broker.files import OpenFiles, sync_folder
 from syncline.broker.log import PartitionLog
 
 log = logging.getLogger(__name__)
@@ -51,26 +55,35 @@ class Topic:
 class Topics:
     """All topics, by name and by id. Owned by the broker's event loop."""
 
-    def __init__(self, folder: Path, settings: Settings, metadata: PartitionLog) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, metadata: PartitionLog, files: OpenFiles, due: set[PartitionLog]
+    ) -> None:
+        """`files` and `due` are what the partitions' logs share."""
         self.folder = folder
+        self.metadata = metadata
         self._settings = settings
-        self._metadata = metadata
+        self._files = files
+        self._due = due
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[UUID, Topic] = {}
+        self._alike: dict[str, str] = {}
+        """Names by how metrics print them."""
+        self._checkpointed: dict[str, int] = {}
 
     def replay(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Open the topics of the metadata log (name to facts) and clear away what deletions left."""
         for leftover in self.folder.glob("*-delete"):
             shutil.rmtree(leftover, ignore_errors=True)
         for name, facts in records.items():
-            self._open(
-                name,
-                UUID(facts["id"]),
-                int(facts["partitions"]),
-                dict(facts["configs"]),
-                int(facts.get("replication_factor", 1)),
-            )
-        self._load_checkpoint()
+            topic = Topic(name, UUID(facts["id"]), [], dict(facts["configs"]), int(facts.get("replication_factor", 1)))
+            topic.partitions += (self._open_log(topic, number) for number in range(int(facts["partitions"])))
+            self._add(topic)
+        self._checkpointed = read_checkpoint(self.folder / CHECKPOINT)
+        for topic in self._by_name.values():
+            for number, partition in enumerate(topic.partitions):
+                partition.delete_before(self._checkpointed.get(f"{topic.name} {number}", 0))
+        # What it says of a topic that is gone must not be believed of the next one of that name.
+        self.checkpoint()
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(list(self._by_name.values()))
@@ -107,10 +120,9 @@ class Topics:
         if name in self._by_name:
             raise KafkaError(TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         # Metrics print both as `_`, so Kafka refuses names that differ in that alone.
-        twin = name.replace(".", "_")
-        for known in self._by_name:
-            if known.replace(".", "_") == twin:
-                raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topics: {known}")
+        twin = self._alike.get(name.replace(".", "_"))
+        if twin is not None:
+            raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topics: {twin}")
         if partitions < 1:
             raise KafkaError(INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
         check_topic_configs(configs)
@@ -120,80 +132,105 @@ class Topics:
         self.check_new(name, partitions, configs)
         if replication_factor > 1:
             log.info("topic %s asks for %d replicas; this single node keeps one", name, replication_factor)
-        topic = self._open(name, uuid4(), partitions, dict(configs), replication_factor)
-        self._store(topic)
+        topic = Topic(name, uuid4(), [], dict(configs), replication_factor)
+        self._grow(topic, partitions)
+        self._add(topic)
         log.info("topic %s created with %d partition(s)", name, partitions)
         return topic
 
-    def _open(
-        self, name: str, topic_id: UUID, partitions: int, configs: dict[str, str], replication_factor: int
-    ) -> Topic:
-        topic = Topic(name, topic_id, [], configs, replication_factor)
-        for number in range(partitions):
-            topic.partitions.append(self._open_log(topic, number))
-        self._by_name[name] = self._by_id[topic_id] = topic
-        return topic
+    def _add(self, topic: Topic) -> None:
+        self._by_name[topic.name] = self._by_id[topic.id] = topic
+        self._alike[topic.name.replace(".", "_")] = topic.name
 
     def _open_log(self, topic: Topic, number: int) -> PartitionLog:
         return PartitionLog(
             self.folder / f"{topic.name}-{number}",
             segment_bytes=int(self.config(topic, "segment.bytes")),
             sync=topic.internal or self._settings.text("flush") == "always",
+            files=self._files,
+            due=self._due,
         )
 
     def add_partitions(self, topic: Topic, count: int) -> None:
-        """Grow a topic to `count` partitions."""
-        for number in range(len(topic.partitions), count):
-            topic.partitions.append(self._open_log(topic, number))
-        self._store(topic)
+        """Grow a topic to `count` partitions; durable when this returns."""
+        self._grow(topic, count)
+
+    def _grow(self, topic: Topic, count: int) -> None:
+        """Make folders and logs up to `count` partitions and write it down; StorageError, and nothing stays, if not."""
+        made: list[PartitionLog] = []
+        try:
+            for number in range(len(topic.partitions), count):
+                self._clear(topic, number)
+                made.append(self._open_log(topic, number))
+            sync_folder(self.folder)
+            self._store(topic, count, topic.configs)
+        except OSError as exc:
+            for partition in made:
+                partition.abandon()
+                shutil.rmtree(partition.folder, ignore_errors=True)
+            if isinstance(exc, StorageError):
+                raise
+            log.error("topic %s cannot be given %d partitions: %s", topic.name, count, exc)
+            raise StorageError(exc) from exc
+        topic.partitions += made
+
+    def _clear(self, topic: Topic, number: int) -> None:
+        """Make way for a new partition: a crash in a deletion may have left the files of another topic of this name."""
+        folder = self.folder / f"{topic.name}-{number}"
+        if folder.exists():
+            self._remove(folder, topic.id)
+
+    @staticmethod
+    def _remove(folder: Path, topic_id: UUID) -> None:
+        doomed = folder.with_name(f"{folder.name}.{topic_id.hex}-delete")
+        folder.rename(doomed)
+        # What stays, because the disk fails, is cleared away at the next start.
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def delete(self, topic: Topic) -> None:
         """Forget a topic and remove its files; the deletion is durable before any file goes."""
-        del self._by_name[topic.name], self._by_id[topic.id]
-        self._metadata.append_records([(f"topic:{topic.name}".encode(), None)], 0)
+        self.metadata.append_records([(f"topic:{topic.name}".encode(), None)], 0)
+        del self._by_name[topic.name], self._by_id[topic.id], self._alike[topic.name.replace(".", "_")]
         for partition in topic.partitions:
-            partition.close()
-            doomed = partition.folder.with_name(f"{partition.folder.name}.{topic.id.hex}-delete")
-            partition.folder.rename(doomed)
-            shutil.rmtree(doomed)
+            partition.abandon()
+            try:
+                self._remove(partition.folder, topic.id)
+            except OSError as exc:
+                log.error("%s cannot be removed: %s", partition.folder, exc)
+        with contextlib.suppress(StorageError):  # logged; tried again at the next start
+            self.checkpoint()
         log.info("topic %s deleted", topic.name)
 
     def configure(self, topic: Topic, configs: Mapping[str, str]) -> None:
         """Replace the topic's own settings."""
         check_topic_configs(configs)
+        self._store(topic, len(topic.partitions), configs)
         topic.configs = dict(configs)
         for partition in topic.partitions:
             partition.segment_bytes = int(self.config(topic, "segment.bytes"))
-        self._store(topic)
 
-    def _store(self, topic: Topic) -> None:
+    def _store(self, topic: Topic, partitions: int, configs: Mapping[str, str]) -> None:
         facts = {
             "id": str(topic.id),
-            "partitions": len(topic.partitions),
-            "configs": topic.configs,
+            "partitions": partitions,
+            "configs": dict(configs),
             "replication_factor": topic.replication_factor,
         }
-        self._metadata.append_records([(f"topic:{topic.name}".encode(), json.dumps(facts).encode())], 0)
+        self.metadata.append_records([(f"topic:{topic.name}".encode(), json.dumps(facts).encode())], 0)
 
     def checkpoint(self) -> None:
-        """Remember how far records were deleted, in Kafka's checkpoint format."""
-        lines = [
-            f"{topic.name} {number} {partition.start_offset}"
-            for topic in self
+        """Remember how far records were deleted where no file's name tells it. StorageError when the disk refuses."""
+        offsets = {
+            f"{topic.name} {number}": partition.start_offset
+            for topic in self._by_name.values()
             for number, partition in enumerate(topic.partitions)
-            if partition.start_offset
-        ]
-        path = self.folder / CHECKPOINT
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("\n".join(["0", str(len(lines)), *lines]) + "\n")
-        temporary.replace(path)
-
-    def _load_checkpoint(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+            if partition.start_offset > partition.first_base
+        }
+        if offsets == self._checkpointed:
             return
-        for line in path.read_text().splitlines()[2:]:
-            name, number, offset = line.split()
-            topic = self._by_name.get(name)
-            if topic is not None and int(number) < len(topic.partitions):
-                topic.partitions[int(number)].delete_before(int(offset))
+        try:
+            write_checkpoint(self.folder / CHECKPOINT, offsets)
+        except OSError as exc:
+            log.error("%s cannot be written: %s", self.folder / CHECKPOINT, exc)
+            raise StorageError(exc) from exc
+        self._checkpointed = offsets

@@ -89,15 +89,19 @@ def delete_topics(broker: Any, request: Any, context: Context) -> Answer:
     for name, topic_id in wanted:
         topic = broker.topics.get(name) if name is not None else broker.topics.by_id(topic_id)
         code = NONE if topic else UNKNOWN_TOPIC_OR_PARTITION if name is not None else UNKNOWN_TOPIC_ID
+        message = None
         if topic is not None:
-            broker.topics.delete(topic)
-            broker.groups.forget_topic(topic.name)
+            try:
+                broker.topics.delete(topic)
+                broker.groups.forget_topic(topic.name)
+            except KafkaError as exc:
+                code, message = exc.code, exc.message
         answers.append(
             {
                 "name": name if topic is None else topic.name,
                 "topic_id": topic.id if topic is not None else topic_id or UUID(int=0),
                 "error_code": code,
-                "error_message": None,
+                "error_message": message,
             }
         )
     return {"responses": answers}
@@ -117,7 +121,10 @@ def create_partitions(broker: Any, request: Any, context: Context) -> Answer:
                 f"which is higher than the requested {wanted.count}.",
             )
         elif not request.validate_only:
-            broker.topics.add_partitions(topic, wanted.count)
+            try:
+                broker.topics.add_partitions(topic, wanted.count)
+            except KafkaError as exc:
+                answer.update(error_code=exc.code, error_message=exc.message)
         answers.append(answer)
     return {"results": answers}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syncline.broker.errors import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_LEADER_EPOCH, KafkaError
-from syncline.broker.log import LEADER_EPOCH
+from syncline.broker.records import LEADER_EPOCH
 from syncline.broker.wire import Answer, Api, Context
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
@@ -83,7 +83,13 @@ def delete_records(broker: Any, request: Any, context: Context) -> Answer:
                 answer["error_code"] = exc.code
             parts.append(answer)
         topics.append({"name": topic.name, "partitions": parts})
-    broker.topics.checkpoint()
+    try:
+        broker.topics.checkpoint()
+    except KafkaError as exc:
+        # The records are gone, but a restart might show some of them again.
+        for answer in (answer for topic in topics for answer in topic["partitions"]):
+            if answer["error_code"] == NONE:
+                answer.update(error_code=exc.code, low_watermark=-1)
     return {"topics": topics}
 
 
