@@ -1,4 +1,4 @@
-"""What a service's surroundings can do to it; each becomes an answer with status 503."""
+"""What a service's surroundings can do to it; each becomes an answer with status 503, or 504 for lost time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Unavailable(SynclineError):
     The text is for the log and may name hosts; callers are told `public` and `code` only.
     """
 
+    status: ClassVar[int] = 503
     code: ClassVar[str] = "UNAVAILABLE"
     public: ClassVar[str] = "something this service needs does not answer; try again later"
 
@@ -29,3 +30,28 @@ class BrokerUnavailable(Unavailable):
 
     code = "BROKER_UNAVAILABLE"
     public = "the broker did not confirm in time; try again later"
+
+
+class ServiceUnavailable(Unavailable):
+    """No instance of another service can be reached, or the one that was asked broke off."""
+
+    code = "SERVICE_UNAVAILABLE"
+    public = "a service this one needs does not answer; try again later"
+
+
+class NoInstance(ServiceUnavailable):
+    """Nobody has the request: no instance is known, or none can be connected to."""
+
+    code = "NO_INSTANCE"
+
+
+class BrokenOff(ServiceUnavailable):
+    """An instance closed the connection without an answer; whether it did the work is unknown."""
+
+
+class DeadlineExceeded(Unavailable):
+    """The time that the caller allows is over; whether the work was done is unknown."""
+
+    status = 504
+    code = "TIMEOUT"
+    public = "a service this one needs did not answer in time; whether it did the work is unknown"

@@ -78,7 +78,7 @@ async def _problem(request: Request, exc: Exception) -> JSONResponse:
 async def _unavailable(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, Unavailable)
     log.warning("unavailable", reason=str(exc))
-    return respond(request, Problem(503, exc.code, exc.public, headers={"Retry-After": "1"}))
+    return respond(request, Problem(exc.status, exc.code, exc.public, headers={"Retry-After": "1"}))
 
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:

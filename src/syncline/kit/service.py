@@ -13,6 +13,11 @@
     def main() -> int:
         return run(OrderSettings, build)
 
+With a registry in its settings the service registers there by itself (see `discovery.lease`), and calls
+others by name:
+
+        orders = svc.client("order-service", timeout=1.0, retries=1, breaker=BreakerRule(open_for=5))
+
 The service's one line on standard output is its address, so that whoever started it on port 0 learns
 the port; log lines go to standard error.
 """
@@ -21,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import socket
 import sys
@@ -28,15 +34,24 @@ from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
+import httpx
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from syncline.errors import SynclineError
 from syncline.kit import logs, problems
+from syncline.kit.discovery.balancer import Balancer, Policy
+from syncline.kit.discovery.client import RegistryDirectory
+from syncline.kit.discovery.instances import Directory, FixedDirectory
+from syncline.kit.discovery.lease import Lease, describe
 from syncline.kit.health import Check, Health
-from syncline.kit.http.listener import bind
+from syncline.kit.http.breaker import Breaker, BreakerRule
+from syncline.kit.http.client import ServiceClient
+from syncline.kit.http.listener import advertised, bind
 from syncline.kit.http.requests import Requests
+from syncline.kit.http.upstream import pooled_transport
+from syncline.kit.metrics import Metrics
 from syncline.kit.settings import ServiceSettings, load
 
 log = structlog.get_logger(__name__)
@@ -58,9 +73,17 @@ class Service:
         self.health = Health()
         self.app = FastAPI(title=name, docs_url="/docs", redoc_url=None)
         self.app.include_router(self.health.router)
-        self.app.add_middleware(Requests, max_body_bytes=settings.max_body_bytes)
+        self.metrics = Metrics()
+        self.app.include_router(self.metrics.router)
+        self.app.add_middleware(
+            Requests, max_body_bytes=settings.max_body_bytes, metrics=self.metrics.requests, health=self.health
+        )
         problems.install(self.app)
+        self.instance_id = f"{name}:{secrets.token_hex(8)}"
         self._resources: list[AbstractAsyncContextManager[object]] = []
+        self._farewells: list[Callable[[], None]] = []
+        self._directory: Directory | None = None
+        self._transport: httpx.AsyncHTTPTransport | None = None
 
     def during(self, resource: T) -> T:
         """Open `resource` before the first request and close it after the last; they close in reverse.
@@ -74,6 +97,49 @@ class Service:
         """Traffic is welcome only while `check` passes; `name` is shown at `/health/ready`."""
         self.health.checks[name] = check
 
+    def when_stopping(self, farewell: Callable[[], None]) -> None:
+        """Call `farewell` in the moment this service is asked to stop: requests that wait should end."""
+        self._farewells.append(farewell)
+
+    @property
+    def directory(self) -> Directory:
+        """Who is there, kept up to date while the service runs; without a registry nobody is."""
+        if self._directory is None:
+            url = self.settings.registry_url
+            self._directory = FixedDirectory({}) if url is None else self.during(RegistryDirectory(str(url)))
+        return self._directory
+
+    @property
+    def transport(self) -> httpx.AsyncHTTPTransport:
+        """Connections to other services, shared by all clients of this one."""
+        if self._transport is None:
+            self._transport = self.during(pooled_transport())
+        return self._transport
+
+    def client(
+        self,
+        service: str,
+        *,
+        timeout: float = 1.0,
+        retries: int = 1,
+        breaker: BreakerRule | None = None,
+        policy: Policy = Policy.ROUND_ROBIN,
+        directory: Directory | None = None,
+    ) -> ServiceClient:
+        """Calls to another service by its name. Make it once, before the service runs.
+
+        `directory` says who is there instead of the registry.
+        """
+        return ServiceClient(
+            service,
+            directory or self.directory,
+            self.transport,
+            timeout=timeout,
+            retries=retries,
+            breaker=Breaker(service, breaker or BreakerRule()),
+            balancer=Balancer(policy),
+        )
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Everything given to `during`, open: what `serve` does around the requests, and tests without it."""
@@ -86,7 +152,7 @@ class Service:
         """Serve until SIGTERM or SIGINT; requests under way are finished first."""
         listener = bind(self.settings.host, self.settings.port)
         with listener:
-            async with self.open():
+            async with self._leased(listener) as lease, self.open():
                 server = _Server(
                     uvicorn.Config(
                         self.app,
@@ -99,21 +165,62 @@ class Service:
                         timeout_graceful_shutdown=max(1, round(self.settings.drain_seconds)),
                     )
                 )
-                server.announce = lambda: self._announce(listener)
+                server.announce = lambda: self._announce(listener, lease)
+                stopping = asyncio.Event()
                 for number in (signal.SIGTERM, signal.SIGINT):
-                    asyncio.get_running_loop().add_signal_handler(number, self._stop, server)
-                await server.serve(sockets=[listener])
+                    asyncio.get_running_loop().add_signal_handler(number, self._stop, stopping)
+                leaving = asyncio.create_task(self._leave(stopping, lease, server))
+                try:
+                    await server.serve(sockets=[listener])
+                finally:
+                    leaving.cancel()
 
-    def _announce(self, listener: socket.socket) -> None:
+    @asynccontextmanager
+    async def _leased(self, listener: socket.socket) -> AsyncIterator[Lease | None]:
+        """Registered with the port that the socket has got, until the last request is answered."""
+        settings = self.settings
+        if settings.registry_url is None:
+            yield None
+            return
+        host, port = listener.getsockname()[:2]
+        info = describe(
+            self.name,
+            self.instance_id,
+            settings.advertised_host or advertised(host),
+            port,
+            renew_seconds=settings.renew_seconds,
+            lease_seconds=settings.lease_seconds,
+            metadata={"weight": f"{settings.weight:g}"},
+        )
+        lease = Lease(str(settings.registry_url), info, self.health.is_ready)
+        await lease.start()
+        try:
+            yield lease
+        finally:
+            await lease.stop()
+
+    async def _leave(self, stopping: asyncio.Event, lease: Lease | None, server: uvicorn.Server) -> None:
+        """Once asked to stop: first nobody comes any more, then the door is closed."""
+        await stopping.wait()
+        if lease is not None:
+            await lease.leave()
+            await asyncio.sleep(self.settings.leave_seconds)
+        server.should_exit = True
+
+    def _announce(self, listener: socket.socket, lease: Lease | None) -> None:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"{self.name} http://{shown}:{port}", flush=True)  # noqa: T201  # for whoever started it
         log.info("serving", service=self.name, host=host, port=port)
+        if lease is not None:
+            lease.serving()
 
-    def _stop(self, server: uvicorn.Server) -> None:
+    def _stop(self, stopping: asyncio.Event) -> None:
         log.info("stopping", service=self.name)
         self.health.stopping = True
-        server.should_exit = True
+        for farewell in self._farewells:
+            farewell()
+        stopping.set()
 
 
 class _Server(uvicorn.Server):

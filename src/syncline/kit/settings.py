@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -32,6 +32,21 @@ class ServiceSettings(BaseSettings):
     """How long requests under way may take after the signal to stop."""
     max_body_bytes: int = Field(default=1 << 20, ge=0)
     """Of a request; a larger one is answered with 413."""
+    registry_url: AnyHttpUrl | None = None
+    """Where to register and to look for others, as Eureka's clients have it: `http://127.0.0.1:8761/eureka`.
+
+    Without it the service is found by nobody and finds nobody.
+    """
+    advertised_host: str = ""
+    """Under which others reach this instance; without it the address it is bound to, or the host's name."""
+    renew_seconds: int = Field(default=2, ge=1)
+    """How often the instance gives the registry a sign of life."""
+    lease_seconds: int = Field(default=6, ge=2)
+    """How long the registry believes in it without one."""
+    weight: float = Field(default=1, gt=0, allow_inf_nan=False)
+    """Of this instance under the balancing policy weighted."""
+    leave_seconds: float = Field(default=0.2, ge=0)
+    """Between saying that nobody should come any more and closing the door."""
 
     @classmethod
     def settings_customise_sources(

@@ -110,6 +110,11 @@ class Breaker:
             self._probing = True
         return Permit(self, self._era)
 
+    def hurry(self) -> None:
+        """Do not wait for the end of the pause: there is reason to hope, so the next request is the probe."""
+        if self._state is BreakerState.OPEN:
+            self._open_until = self._clock.monotonic()
+
     def _report(self, era: int, success: bool | None) -> None:
         if era != self._era:
             return

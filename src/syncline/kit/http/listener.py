@@ -24,3 +24,8 @@ def bind(host: str, port: int) -> socket.socket:
             raise ConfigError(f"port {port} on {host} is taken by another program") from exc
         raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
     return listener
+
+
+def advertised(host: str) -> str:
+    """How others reach a socket bound to `host`: by that, unless it stands for every address of this machine."""
+    return socket.gethostname() if host in ("0.0.0.0", "::", "") else host
