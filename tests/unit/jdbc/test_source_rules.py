@@ -48,6 +48,12 @@ SIX = (
         pytest.param({"mode": "bulk", "query": "select 1"}, (), id="a query"),
         pytest.param({"mode": "bulk", "query.masked": " select(1)"}, (), id="a masked query"),
         pytest.param({**BULK, "table.blacklist": "x"}, (), id="a blacklist beside a whitelist is idle"),
+        pytest.param({**BULK, "origin.name": "a", "origin.column": "o"}, (), id="an origin"),
+        pytest.param({**BULK, "origin.name": "a"}, ("origin.column",), id="an origin without its column"),
+        pytest.param({**BULK, "origin.column": "o"}, ("origin.name",), id="a column without an origin"),
+        pytest.param(
+            {**BULK, "origin.name": "a@b", "origin.column": "o"}, ("origin.name",), id="an origin that is no name"
+        ),
         pytest.param({}, SIX, id="no mode"),
         pytest.param({**BY_ID, "mode": "weird"}, ("mode", *SIX), id="an unknown mode"),
         pytest.param(

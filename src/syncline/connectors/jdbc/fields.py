@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
+from syncline.connectors.jdbc.origin import note_of
 from syncline.connectors.jdbc.sink_config import SinkConfig
 from syncline.data import Schema, SinkRecord, Type, primitive
 from syncline.errors import ConnectError
@@ -28,6 +29,7 @@ class Part(Enum):
     KEY_FIELD = "key field"
     VALUE = "value"
     VALUE_FIELD = "value field"
+    ORIGIN = "origin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Cells:
                 return [record.kafka_partition for record in self._records]
             case Part.OFFSET:
                 return [record.offset for record in self._records]
+            case Part.ORIGIN:
+                return [note_of(record) for record in self._records]
 
 
 def fields_of(config: SinkConfig, table: str, key_schema: Schema | None, value_schema: Schema | None) -> Fields:
@@ -102,6 +106,9 @@ def fields_of(config: SinkConfig, table: str, key_schema: Schema | None, value_s
     mode = config.pk_mode.lower()
     keys = _keys(config.pk_fields, mode, table, key_schema, value_schema)
     others = _others(config, table, value_schema, {column.name for column in keys})
+    if config.origin_column and others:
+        note = FieldColumn(config.origin_column, primitive(Type.STRING, optional=True), Part.ORIGIN)
+        others = (*(column for column in others if column.name != note.name), note)
     if not keys and not others:
         raise ConnectError(f"No fields found using key and value schemas for table: {table}")
     return Fields(keys, others, _ddl_order(keys, others, value_schema))

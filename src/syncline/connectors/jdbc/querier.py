@@ -18,6 +18,7 @@ from syncline.connectors.jdbc.modes import (
     whole_groups,
 )
 from syncline.connectors.jdbc.offsets import Position, position_of
+from syncline.connectors.jdbc.origin import Origin
 from syncline.connectors.jdbc.reading import (
     Kind,
     Layout,
@@ -59,6 +60,7 @@ class Plan:
     initial_ms: int | None
     """Where to begin without a stored offset; -1 for the database's now."""
     check_nulls: bool
+    origin: Origin | None = None
 
     @property
     def name(self) -> str:
@@ -88,6 +90,8 @@ class Querier:
         self._held: list[Row] = []
         self._layout: Layout | None = None
         self._marks: Marker = _no_marks
+        self._note_at = -1
+        """Where in a row the note about its origin is."""
 
     @property
     def streaming(self) -> bool:
@@ -126,6 +130,11 @@ class Querier:
         if not columns:
             raise ConfigError(f"Table {table.full} does not exist")
         by_name = {column.name: column for column in columns}
+        if self.plan.origin is not None and self.plan.origin.column not in by_name:
+            raise ConfigError(
+                f"Table {table.full} has no column '{self.plan.origin.column}' (origin.column) to note origins in; add "
+                "one that holds 120 characters and may be NULL"
+            )
         if self.plan.mode.uses_incrementing:
             if not self._incrementing:
                 self._incrementing = _auto_increment(table, columns)
@@ -222,10 +231,10 @@ class Querier:
                 # One group fills the page, and no LIMIT can part it: this sweep goes on in one result.
                 return self._stream(reader)
             rows, marks = rows[:whole], marks[:whole]
-        records = self._records(layout, rows, marks, None)
+        records, reached = self._records(layout, rows, marks, None)
         reader.end()
         self.sweeping = full
-        return self._given_out(records)
+        return self._given_out(records, reached)
 
     def _stream(self, reader: Reader) -> list[SourceRecord]:
         limit = self.plan.batch_rows
@@ -238,18 +247,18 @@ class Querier:
         marks = self._marks(rows)
         following = marks[limit] if len(rows) > limit else None
         self._held = rows[limit:]
-        records = self._records(layout, rows[:limit], marks[:limit], following)
+        records, reached = self._records(layout, rows[:limit], marks[:limit], following)
         if not self._held:
             self._rows.close()
             self._rows = None
             reader.end()
             self.sweeping = False
-        return self._given_out(records)
+        return self._given_out(records, reached)
 
-    def _given_out(self, records: list[SourceRecord]) -> list[SourceRecord]:
-        """Go on after these records; the last step, because what fails before it must be read again."""
-        if records and self._strategy is not None and self._strategy.keyed:
-            self.position = position_of(records[-1].source_offset)
+    def _given_out(self, records: list[SourceRecord], reached: Mapping[str, Any] | None) -> list[SourceRecord]:
+        """Go on after the offset `reached`; the last step, because what fails before it must be read again."""
+        if reached is not None and self._strategy is not None and self._strategy.keyed:
+            self.position = position_of(reached)
         return records
 
     def _query(self) -> Query:
@@ -258,16 +267,38 @@ class Querier:
 
     def _records(
         self, layout: Layout, rows: Sequence[Row], marks: Sequence[Mark], following: Mark
-    ) -> list[SourceRecord]:
+    ) -> tuple[list[SourceRecord], Mapping[str, Any] | None]:
+        """The records of `rows`, and the offset of the last row, whether it became a record or not."""
         if not rows:
-            return []
+            return [], None
         assert self._strategy is not None
         values = layout.values(rows)
         offsets = self._strategy.offsets(marks, following, self.position)
         partition, topic, schema = self.plan.partition, self.plan.topic, layout.schema
-        return [
-            SourceRecord(partition, offset, topic, schema, value) for offset, value in zip(offsets, values, strict=True)
-        ]
+        origin = self.plan.origin
+        if origin is None:
+            records = [
+                SourceRecord(partition, offset, topic, schema, value)
+                for offset, value in zip(offsets, values, strict=True)
+            ]
+        else:
+            notes = [row[self._note_at] for row in rows]
+            records = [
+                SourceRecord(partition, offset, topic, schema, value, headers=origin.header(stamp))
+                for offset, value, note, stamp in zip(offsets, values, notes, self._changed(marks), strict=True)
+                if not origin.is_foreign(note, stamp)
+            ]
+        return records, offsets[-1]
+
+    def _changed(self, marks: Sequence[Any]) -> Sequence[int | None]:
+        """When rows with these marks were changed; None where the mode does not look at that."""
+        match self.plan.mode:
+            case Mode.TIMESTAMP:
+                return marks
+            case Mode.TIMESTAMP_INCREMENTING:
+                return [stamp for stamp, _ in marks]
+            case Mode.INCREMENTING | Mode.BULK:
+                return [None] * len(marks)
 
     # --- columns -----------------------------------------------------------------------------------
 
@@ -275,7 +306,11 @@ class Querier:
         columns = running.columns(rows)
         if self._layout is None or self._layout.columns is not columns:
             table = self.plan.table
-            self._layout = Layout(columns, None if table is None else table.name)
+            origin = self.plan.origin
+            without = None if origin is None else origin.column
+            self._layout = Layout(columns, None if table is None else table.name, without=without)
+            if without is not None:
+                self._note_at = self._layout.index(without, any_case=False)
             for column in self._layout.skipped:
                 log.warning(
                     "column %s of %s is left out: Connect has no type for %s",

@@ -182,8 +182,12 @@ class Reread(Exception):  # a word of the protocol between Rows and the task, ne
 class Layout:
     """How the rows of one result become structs, and where the offset columns stand."""
 
-    def __init__(self, columns: Sequence[ResultColumn], name: str | None) -> None:
-        kept = [(index, column, column.target) for index, column in enumerate(columns) if column.target is not None]
+    def __init__(self, columns: Sequence[ResultColumn], name: str | None, *, without: str | None = None) -> None:
+        kept = [
+            (index, column, column.target)
+            for index, column in enumerate(columns)
+            if column.target is not None and column.label != without
+        ]
         twice = [label for label, count in Counter(column.label for _, column, _ in kept).items() if count > 1]
         if twice:
             raise DataError(f"Column {twice[0]} occurs more than once; give the others names with AS")

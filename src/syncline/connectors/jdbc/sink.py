@@ -9,6 +9,7 @@ from typing import Final
 from syncline.api import ConnectorContext, PluginKind, SinkConnector, SinkContext, SinkTask, plugin
 from syncline.connectors.jdbc.connection import Connection, pause_ms
 from syncline.connectors.jdbc.options import dialect_for, settings_of
+from syncline.connectors.jdbc.origin import origin_of
 from syncline.connectors.jdbc.refusal import Refusal, Refused, Unreachable
 from syncline.connectors.jdbc.sink_config import SinkConfig, check_rules, problems, warn_of_surprises
 from syncline.connectors.jdbc.writer import Writer
@@ -64,10 +65,13 @@ class JdbcSinkTask(SinkTask):
         # One attempt at a time: between two the worker waits, which serves the group and can be told to stop.
         self._connection = Connection(dialect_for(config, settings), settings, attempts=1, backoff_ms=0)
         self._writer = Writer(self._config, self._connection, config.get("name", ""))
+        self._origin = origin_of(self._config.origin_name, self._config.origin_column)
         self._failures = 0
         self._reported: set[Place] = set()
 
     def put(self, records: list[SinkRecord]) -> None:
+        if self._origin is not None:
+            records = self._origin.from_elsewhere(records)
         if not records:
             return
         assert self._connection is not None

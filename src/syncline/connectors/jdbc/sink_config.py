@@ -19,6 +19,7 @@ from syncline.connectors.jdbc.options import (
     settings_of,
     time_zone,
 )
+from syncline.connectors.jdbc.origin import check_origin
 from syncline.errors import ConfigError
 from syncline.options import Importance, Kind, Password, Width, at_least, non_empty, one_of, option
 from syncline.options.checks import refuse
@@ -400,6 +401,21 @@ class SinkConfig:
         importance=LOW,
         internal=True,
     )
+    origin_name: str = option(
+        "origin.name",
+        "This database's name among those kept in step both ways; records that started out here are not written "
+        "again. Known to Syncline only.",
+        default="",
+        importance=LOW,
+        internal=True,
+    )
+    origin_column: str = option(
+        "origin.column",
+        "Column in which each row's origin is noted, for the source of this database. Known to Syncline only.",
+        default="",
+        importance=LOW,
+        internal=True,
+    )
 
 
 def check_rules(config: Mapping[str, str | None], answers: dict[str, CheckedValue]) -> None:
@@ -410,6 +426,7 @@ def check_rules(config: Mapping[str, str | None], answers: dict[str, CheckedValu
             answers[name].errors.append("Deletes are only supported for pk.mode record_key")
     if str(answers["insert.mode"].value or "").lower() == "update" and mode == "none":
         answers["insert.mode"].errors.append(UPDATE_WITHOUT_KEY)
+    check_origin(answers)
     if not answers["dialect.name"].errors:
         _check_table_name(config, answers)
         check_connection(config, answers)

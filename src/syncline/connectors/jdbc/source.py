@@ -20,6 +20,7 @@ from syncline.connectors.jdbc.offsets import (
     table_partition,
 )
 from syncline.connectors.jdbc.options import check_connection
+from syncline.connectors.jdbc.origin import origin_of
 from syncline.connectors.jdbc.querier import Plan, Querier
 from syncline.connectors.jdbc.reading import Reread, TableName, split_names
 from syncline.connectors.jdbc.session import Session, retriable
@@ -321,6 +322,7 @@ def _plan(config: TaskConfig, table: TableName | None) -> Plan:
         delay_ms=config.timestamp_delay_ms,
         initial_ms=config.timestamp_initial,
         check_nulls=config.validate_non_null,
+        origin=origin_of(config.origin_name, config.origin_column),
     )
 
 

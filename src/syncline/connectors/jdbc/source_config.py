@@ -558,6 +558,22 @@ class SourceConfig:
         check=one_case(*Granularity),
         recommend=offer(*Granularity),
     )
+    origin_name: str = option(
+        "origin.name",
+        "This database's name among those kept in step both ways; each record carries it in the header "
+        "syncline.origin. Known to Syncline only.",
+        default="",
+        importance=Importance.LOW,
+        internal=True,
+    )
+    origin_column: str = option(
+        "origin.column",
+        "Column in which the sink of this database notes each row's origin; rows that are as another database's "
+        "record left them are not read. Known to Syncline only.",
+        default="",
+        importance=Importance.LOW,
+        internal=True,
+    )
 
     @classmethod
     def load(cls, properties: Mapping[str, str | None]) -> Self:

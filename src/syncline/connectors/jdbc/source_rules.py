@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from syncline.connectors.jdbc.modes import Mode
+from syncline.connectors.jdbc.origin import check_origin
 from syncline.connectors.jdbc.source_config import MODE_DEPENDENTS
 from syncline.options import Password
 from syncline.options.load import CheckedValue
@@ -181,6 +182,7 @@ def check_rules(answers: Mapping[str, CheckedValue]) -> bool:
     for rule in RULES:
         for name in rule.blames(given):
             answers[name].errors.append(rule.says)
+    check_origin(answers)
     return True
 
 
