@@ -9,6 +9,7 @@ ConnectError (or any other exception) to fail the task.
 from syncline.api.abilities import AltersOffsets, DecodesLists, EncodesLists, ExactlyOnceSource
 from syncline.api.connector import Connector, ConnectorContext, SinkConnector, SourceConnector
 from syncline.api.converter import Converter, HeaderConverter
+from syncline.api.flow import Inflow, Outflow, TellsInflow, TellsOutflow
 from syncline.api.plugin import Plugin, PluginKind, plugin
 from syncline.api.sink import ErrantRecordReporter, SinkContext, SinkTask
 from syncline.api.source import OffsetReader, SourceContext, SourceTask
@@ -24,7 +25,9 @@ __all__ = [
     "ErrantRecordReporter",
     "ExactlyOnceSource",
     "HeaderConverter",
+    "Inflow",
     "OffsetReader",
+    "Outflow",
     "Plugin",
     "PluginKind",
     "Predicate",
@@ -34,6 +37,8 @@ __all__ = [
     "SourceConnector",
     "SourceContext",
     "SourceTask",
+    "TellsInflow",
+    "TellsOutflow",
     "Transform",
     "plugin",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from syncline.api import Plugin, PluginKind
+from syncline.api import Connector, Plugin, PluginKind
 from syncline.client.models import (
     ConfigInfos,
     ConfigKeyInfo,
@@ -25,6 +25,7 @@ from syncline.client.models import (
 )
 from syncline.clock import Clock
 from syncline.cluster.answers import Answers
+from syncline.cluster.circles import warn_of_circle
 from syncline.cluster.framework import check_version, framework_options
 from syncline.cluster.herder import Given, GivenOffset, Herder
 from syncline.cluster.loggers import Loggers
@@ -182,7 +183,18 @@ class BaseHerder(Herder, StatusListener):
         if given is not None and given != name:
             raise BadRequest(f"Connector name configuration ({given}) doesn't match connector name in the URL ({name})")
         self._validator.validate(config).check()
-        return _filled(config)
+        checked = _filled(config)
+        self._warn_of_circles(name, checked)
+        return checked
+
+    def _warn_of_circles(self, name: str, config: Given) -> None:
+        known: dict[str, tuple[Connector, Mapping[str, str]]] = {}
+        for other, given in {**self.snapshot.connectors, ConnectorName(name): config}.items():
+            plugin = self._plugin(given)
+            with suppress(ConnectError):
+                if plugin is not None:
+                    known[other] = plugin.factory(), self._resolved(given)
+        warn_of_circle(name, known)
 
     def _patched(self, name: str, patch: Given) -> dict[str, str]:
         """The stored configuration with `patch` applied, if it may be used."""

@@ -248,6 +248,12 @@ class TopicChoice:
         except re.error as exc:
             raise ConfigError({"topics.regex": [f"Invalid regex: {exc}"]}) from exc
 
+    def takes(self, topic: str) -> bool:
+        """Whether this is one of them."""
+        if not self.open_ended:
+            return topic in self.named
+        return not topic.startswith("__") and self._pattern.fullmatch(topic) is not None
+
     def among(self, topics: Callable[[], Collection[str]]) -> list[str]:
         """Those of the cluster's topics that match, sorted; Kafka's internal ones never do."""
-        return sorted(topic for topic in topics() if not topic.startswith("__") and self._pattern.fullmatch(topic))
+        return sorted(filter(self.takes, topics()))

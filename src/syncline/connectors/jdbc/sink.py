@@ -6,12 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from syncline.api import ConnectorContext, PluginKind, SinkConnector, SinkContext, SinkTask, plugin
+from syncline.api import ConnectorContext, Outflow, PluginKind, SinkConnector, SinkContext, SinkTask, plugin
 from syncline.connectors.jdbc.connection import Connection, pause_ms
 from syncline.connectors.jdbc.options import dialect_for, settings_of
 from syncline.connectors.jdbc.origin import origin_of
 from syncline.connectors.jdbc.refusal import Refusal, Refused, Unreachable
 from syncline.connectors.jdbc.sink_config import SinkConfig, check_rules, problems, warn_of_surprises
+from syncline.connectors.jdbc.url import parse_url, same_database
 from syncline.connectors.jdbc.writer import Writer
 from syncline.data import SinkRecord
 from syncline.errors import ConfigError, ConnectError, RetriableError, SqlError
@@ -43,6 +44,18 @@ class JdbcSinkConnector(SinkConnector):
 
     def validate(self, config: Mapping[str, str], answers: dict[str, CheckedValue]) -> None:
         check_rules(config, answers)
+
+    def outflow(self, config: Mapping[str, str]) -> Outflow | None:
+        """The table of a topic; upserts and updates of the same rows come to rest."""
+        settings = load(SinkConfig, config)
+        if settings.origin_column:
+            return None
+
+        def table_of(topic: str) -> str | None:
+            return settings.table_format.replace("${topic}", topic).strip().rpartition(".")[2].strip('`"') or None
+
+        url = parse_url(settings.url)
+        return Outflow(store=same_database(url), place_of=table_of, settles=settings.insert_mode.lower() != "insert")
 
     def make_task(self) -> SinkTask:
         return JdbcSinkTask()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from syncline.api import ConnectorContext, PluginKind, SourceConnector, SourceContext, SourceTask, plugin
+from syncline.api import ConnectorContext, Inflow, PluginKind, SourceConnector, SourceContext, SourceTask, plugin
 from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.connectors.jdbc.connection import LONGEST_PAUSE, pause_ms
 from syncline.connectors.jdbc.dialect import Refused
@@ -26,6 +26,7 @@ from syncline.connectors.jdbc.reading import Reread, TableName, split_names
 from syncline.connectors.jdbc.session import Session, retriable
 from syncline.connectors.jdbc.source_config import ColumnMapping, SourceConfig, TaskConfig
 from syncline.connectors.jdbc.source_rules import check_rules
+from syncline.connectors.jdbc.url import parse_url, same_database
 from syncline.data import SourceRecord
 from syncline.errors import ConfigError, ConnectError, DataError, RetriableError
 from syncline.options.load import CheckedValue
@@ -110,6 +111,19 @@ class JdbcSourceConnector(SourceConnector):
     def exactly_once_support(self, config: Mapping[str, str]) -> bool:
         """Where each record has an offset of its own; a group of equal timestamps may be read again."""
         return Mode(config.get("mode", "")).uses_incrementing
+
+    def inflow(self, config: Mapping[str, str]) -> Inflow | None:
+        """Tables by name; what a query reads cannot be told."""
+        settings = SourceConfig.load(config)
+        if settings.any_query or settings.origin_column:
+            return None
+
+        def topic_of(table: str) -> str | None:
+            chosen = selected([TableName(None, table)], settings, "")
+            return settings.topic_prefix + table if chosen else None
+
+        names = tuple(name.rpartition(".")[2].strip('`"') for name in settings.table_whitelist)
+        return Inflow(store=same_database(parse_url(settings.url)), topic_of=topic_of, places=names)
 
     def _knock(self) -> None:
         """Fail the start when the database lets nobody in; for one that is away the task waits."""

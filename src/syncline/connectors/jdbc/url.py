@@ -48,6 +48,17 @@ class JdbcUrl:
         return masked(self.text)
 
 
+def same_database(url: JdbcUrl) -> str:
+    """A text that is equal for URLs of the same database; the machine's own names count as one."""
+    kind = "mysql" if url.subprotocol == "mariadb" else url.subprotocol
+    usual = {"mysql": 3306, "postgresql": 5432}.get(kind)
+    host = url.hosts[0] if url.hosts else None
+    if host is None:
+        return f"{kind}:{url.database or url.masked}"
+    name = "localhost" if host.name in ("", "127.0.0.1", "::1") else host.name.lower()
+    return f"{kind}://{name}:{host.port or usual}/{url.database}"
+
+
 def masked(text: str) -> str:
     """`text` with the passwords of the URLs in it replaced by stars."""
     return _SECRET.sub(lambda match: (match[1] or match[2] or match[3]) + HIDDEN, text)
