@@ -12,12 +12,12 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, insert, sele
 
 from syncline.ids import TopicPartition
 from syncline.kit.db import Database
-from syncline.kit.messages import Backoff, EventTopic, Listener, Listens, Received, inbox_table
+from syncline.kit.messages import Backoff, EventTopic, Listener, Listens, Received, inbox_tables
 from syncline.testing.kafka import MemoryKafka
 from tests.servers import wait_for
 
 TABLES = MetaData()
-INBOX = inbox_table(TABLES)
+INBOX = inbox_tables(TABLES)
 HEARD = Table("heard", TABLES, Column("name", String(50)), Column("event_id", String(200)))
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from syncline.errors import ConfigError, ConnectError, DataError, RetriableError
+from syncline.ids import TopicPartition
 from syncline.kafka.ports import KafkaRecord
 from syncline.kit.db import Database
 from syncline.kit.errors import DatabaseUnavailable
 from syncline.kit.messages import Backoff, Received
+from syncline.kit.messages.inbox import stored_id
 from syncline.testing.kafka import MemoryKafka
 from tests.servers import wait_for
 from tests.unit.kit.listening import GROUP, LETTERS, SAID, TABLES, Ears, Said
@@ -265,9 +267,7 @@ async def test_a_cluster_that_refuses_is_asked_again(ears: Ears) -> None:
 def test_a_group_named_like_a_broker_is_refused(tmp_path: Path) -> None:
     ears = Ears(MemoryKafka(), Database(f"sqlite:///{tmp_path / 'x.db'}", TABLES))
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9092 looks like a broker's address"):
-        type(ears.listener())(
-            "unused", group="127.0.0.1:9092", database=ears.database, inbox=TABLES.tables["inbox"], listens=[]
-        )
+        ears.listener(group="127.0.0.1:9092")
 
 
 def test_pauses_double_up_to_a_ceiling_and_spread() -> None:
@@ -286,3 +286,35 @@ def test_an_events_headers_say_what_it_is() -> None:
     assert made["occurred_at"] == "2026-01-01T00:00:00.000Z"
     assert made["traceparent"].startswith("00-" + "ab" * 16)
     assert len(made["event_id"]) == 36
+
+
+async def test_a_database_that_is_new_gets_all_events_again(ears: Ears, tmp_path: Path) -> None:
+    ears.kafka.produce("said", *said("a", "b"))
+    async with ears.listener(commit_seconds=0):
+        ears.until_committed(2)
+    async with Database(f"sqlite:///{tmp_path / 'new.db'}", TABLES) as database:
+        ears.database = database
+        async with ears.listener(commit_seconds=0):
+            wait_for(lambda: ears.heard() == ["a", "b"], "both again")
+
+
+async def test_a_group_that_was_set_back_reads_again_without_effect(ears: Ears) -> None:
+    ears.kafka.produce("said", *said("a", "b"))
+    async with ears.listener(commit_seconds=0):
+        ears.until_committed(2)
+    ears.kafka.admin({}).alter_group_offsets(GROUP, {TopicPartition("said", 0): 0})
+    async with ears.listener(commit_seconds=0):
+        ears.until_committed(2)
+    assert ears.heard() == ["a", "b"]
+    assert ears.tried == ["a", "b"]
+
+
+@pytest.mark.parametrize("given", ["a", "x" * 200, "a b", "!"])
+def test_a_plain_event_id_is_stored_as_it_is(given: str) -> None:
+    assert stored_id(given) == given
+
+
+@pytest.mark.parametrize("given", ["x" * 201, "a ", " a", "é", "a\0", "\ud800", ""])
+def test_any_other_event_id_is_stored_as_its_digest(given: str) -> None:
+    assert stored_id(given).startswith("sha256:")
+    assert len(stored_id(given)) == 71

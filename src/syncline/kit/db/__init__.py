@@ -2,5 +2,6 @@
 
 from syncline.kit.db.columns import Moment
 from syncline.kit.db.database import Database
+from syncline.kit.db.once import insert_once
 
-__all__ = ["Database", "Moment"]
+__all__ = ["Database", "Moment", "insert_once"]

@@ -1,5 +1,6 @@
 """What services put on topics and hear from them: declared records and events, deliveries, listeners."""
 
+from syncline.errors import DataError
 from syncline.kit.messages.envelope import (
     ConnectRecord,
     Date,
@@ -17,7 +18,7 @@ from syncline.kit.messages.envelope import (
     Timestamp,
 )
 from syncline.kit.messages.events import EventTopic, Headers, Received
-from syncline.kit.messages.inbox import Inbox, inbox_table
+from syncline.kit.messages.inbox import Inbox, InboxTables, inbox_tables, stored_id
 from syncline.kit.messages.listener import Listener, Listens
 from syncline.kit.messages.producer import Delivery, Producer
 from syncline.kit.messages.provision import TopicCheck
@@ -29,6 +30,7 @@ __all__ = [
     "Backoff",
     "ConnectKey",
     "ConnectRecord",
+    "DataError",
     "Date",
     "Delivery",
     "Doc",
@@ -37,6 +39,7 @@ __all__ = [
     "Float64",
     "Headers",
     "Inbox",
+    "InboxTables",
     "Int8",
     "Int16",
     "Int32",
@@ -54,5 +57,6 @@ __all__ = [
     "Topic",
     "TopicCheck",
     "TransactionalProducer",
-    "inbox_table",
+    "inbox_tables",
+    "stored_id",
 ]

@@ -29,26 +29,25 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.errors import ConfigError, ConnectError, DataError, RetriableError
-from syncline.ids import TopicPartition
 from syncline.kafka.client import KAFKA
-from syncline.kafka.ports import Consumer, Kafka, KafkaRecord, Rebalance
+from syncline.kafka.ports import Kafka, KafkaRecord
 from syncline.kit.db import Database
 from syncline.kit.errors import Unavailable
 from syncline.kit.messages.dead_letters import DeadLetters, Failure
 from syncline.kit.messages.events import TRACEPARENT, EventTopic, Received, header
-from syncline.kit.messages.inbox import Inbox
+from syncline.kit.messages.inbox import Inbox, InboxTables, Reached
+from syncline.kit.messages.membership import Lane, Membership
 from syncline.kit.messages.provision import ensure
 from syncline.kit.messages.retry import Backoff
 
@@ -56,10 +55,6 @@ log = structlog.get_logger(__name__)
 
 E = TypeVar("E", bound=msgspec.Struct)
 
-_BATCH: Final = 100
-"""Records read at once: with the longest handler they stay far below `max.poll.interval.ms`."""
-_READ_SECONDS: Final = 0.1
-"""Bounds how long a stop or a due retry waits for a read that finds nothing."""
 _JOIN_SECONDS: Final = 60
 _PURGE_SECONDS: Final = 3600
 _ADDRESS: Final = re.compile(r".+:\d{1,5}")
@@ -75,25 +70,6 @@ class Listens(Generic[E]):
     """Called on the listener's thread, inside the transaction that is committed after it."""
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One partition in this instance's hands."""
-
-    waiting: deque[KafkaRecord] = field(default_factory=deque)
-    """Read and not done with; the first one is being tried."""
-    expected: int = 0
-    """The least offset that was not seen yet."""
-    done: int | None = None
-    """The next offset to read after a restart."""
-    committed: int | None = None
-    failures: int = 0
-    first_failure: datetime | None = None
-    retry_at: float | None = None
-    """On the monotonic clock, while the first record waits for its next attempt."""
-    paused: bool = False
-    """Until all that is waiting is done with."""
-
-
 class Listener:
     """A member of a consumer group with a thread of its own; give it to `Service.during`.
 
@@ -106,7 +82,7 @@ class Listener:
         *,
         group: str,
         database: Database,
-        inbox: Table,
+        inbox: InboxTables,
         listens: Sequence[Listens[Any]],
         retry: Backoff | None = None,
         commit_seconds: float = 1,
@@ -115,7 +91,7 @@ class Listener:
         kafka: Kafka = KAFKA,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`group` is the service's name; `inbox` is made by `inbox_table` among the tables of `database`.
+        """`group` is the service's name; `inbox` is declared by `inbox_tables` among the tables of `database`.
 
         `inbox_days` must exceed the time for which records can come again: the topic's retention.
         """
@@ -124,6 +100,7 @@ class Listener:
         self.group = group
         self._database = database
         self._inbox = Inbox(inbox, group)
+        self._reached = Reached(database, self._inbox)
         self._listens = {each.topic.name: each for each in listens}
         self._retry = retry or Backoff()
         self._commit_seconds = commit_seconds
@@ -194,7 +171,7 @@ class Listener:
                 }
             )
             try:
-                membership = _Membership(consumer, self._clock, self._commit_seconds)
+                membership = Membership(consumer, self._reached, self._clock, self._commit_seconds)
                 consumer.subscribe(list(self._listens), membership.rebalance)
                 while not self._stopping.is_set():
                     self._turn(membership, letters)
@@ -203,7 +180,7 @@ class Listener:
         finally:
             letters.close()
 
-    def _turn(self, membership: _Membership, letters: DeadLetters) -> None:
+    def _turn(self, membership: Membership, letters: DeadLetters) -> None:
         membership.read()
         for partition, lane in membership.ready():
             while lane.waiting and lane.retry_at is None and not self._stopping.is_set():
@@ -220,7 +197,7 @@ class Listener:
         membership.commit_when_due()
         self._purge_when_due()
 
-    def _attempt(self, lane: _Lane, letters: DeadLetters) -> bool:
+    def _attempt(self, lane: Lane, letters: DeadLetters) -> bool:
         """Whether the lane's first record is done with: its effect is committed, or it is a dead letter."""
         record = lane.waiting[0]
         try:
@@ -247,13 +224,13 @@ class Listener:
             else:
                 log.info("heard before", event_id=event.event_id, **_place(record))
 
-    def _failed(self, lane: _Lane, error: Exception) -> bool:
+    def _failed(self, lane: Lane, error: Exception) -> bool:
         lane.failures += 1
         lane.first_failure = lane.first_failure or self._now()
         log.warning("will be tried again", **_place(lane.waiting[0]), failures=lane.failures, reason=str(error))
         return False
 
-    def _set_aside(self, lane: _Lane, error: Exception, letters: DeadLetters) -> bool:
+    def _set_aside(self, lane: Lane, error: Exception, letters: DeadLetters) -> bool:
         record = lane.waiting[0]
         failure = Failure(error=error, attempts=lane.failures + 1, first=lane.first_failure or self._now())
         try:
@@ -276,115 +253,6 @@ class Listener:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
-
-
-class _Membership:
-    """The partitions in hand, and how far each of them is."""
-
-    def __init__(self, consumer: Consumer, clock: Clock, commit_seconds: float) -> None:
-        self._consumer = consumer
-        self._clock = clock
-        self._commit_seconds = commit_seconds
-        self._lanes: dict[TopicPartition, _Lane] = {}
-        self._new: list[TopicPartition] = []
-        self._commit_at = clock.monotonic() + commit_seconds
-        self._committing = False
-        self.rebalance = Rebalance(self._assigned, self._revoked, self._lost)
-
-    def read(self) -> None:
-        """Take what is there into the lanes."""
-        for record in self._consumer.read(_BATCH, _READ_SECONDS):
-            lane = self._lanes.get(TopicPartition(record.topic, record.partition))
-            if lane is not None and record.offset >= lane.expected:
-                lane.expected = record.offset + 1
-                lane.waiting.append(record)
-        if self._new:
-            self._pin()
-
-    def ready(self) -> list[tuple[TopicPartition, _Lane]]:
-        """Lanes with a record whose time has come."""
-        now = self._clock.monotonic()
-        for lane in self._lanes.values():
-            if lane.retry_at is not None and lane.retry_at <= now:
-                lane.retry_at = None
-        return [(tp, lane) for tp, lane in self._lanes.items() if lane.waiting and lane.retry_at is None]
-
-    def hold(self, partition: TopicPartition, lane: _Lane, seconds: float) -> None:
-        """Leave the lane alone for so long."""
-        lane.retry_at = self._clock.monotonic() + seconds
-        if not lane.paused:
-            self._consumer.pause([partition])
-            lane.paused = True
-
-    def let_go(self, partition: TopicPartition, lane: _Lane) -> None:
-        """Fetch for the lane again, if that was paused."""
-        if lane.paused:
-            self._consumer.resume([partition])
-            lane.paused = False
-
-    def commit_when_due(self, *, at_once: bool = False) -> None:
-        """Commit without waiting what was done since the last time, once in a while."""
-        if self._clock.monotonic() < self._commit_at and not at_once:
-            return
-        self._commit_at = self._clock.monotonic() + self._commit_seconds
-        offsets = self._uncommitted(self._lanes)
-        if not offsets or self._committing:
-            return
-
-        def done(error: ConnectError | None) -> None:
-            self._committing = False
-            if error is not None:
-                log.warning("offsets not committed yet", reason=str(error))
-            else:
-                self._count_as_committed(offsets)
-
-        self._committing = True
-        try:
-            self._consumer.commit_soon(offsets, done)
-        except ConnectError as exc:
-            done(exc)
-
-    def _pin(self) -> None:
-        """Give partitions that nobody has read a committed offset: the group shows up with all its lag."""
-        try:
-            known = self._consumer.committed(self._new)
-            for partition in self._new:
-                lane = self._lanes[partition]
-                if partition not in known and lane.done is None:
-                    lane.done = lane.waiting[0].offset if lane.waiting else self._consumer.watermarks(partition)[0]
-        except ConnectError as exc:
-            log.warning("committed offsets are not known yet", reason=str(exc))
-        else:
-            self._new = []
-
-    def _assigned(self, partitions: list[TopicPartition]) -> None:
-        self._lanes.update({partition: _Lane() for partition in partitions})
-        self._new = [*self._new, *partitions]
-        log.info("partitions assigned", partitions=[str(partition) for partition in partitions])
-
-    def _revoked(self, partitions: list[TopicPartition]) -> None:
-        mine = {partition: self._lanes[partition] for partition in partitions if partition in self._lanes}
-        offsets = self._uncommitted(mine)
-        if offsets:
-            try:
-                self._consumer.commit(offsets)
-            except ConnectError as exc:
-                # Whoever gets them hears the last records again; the inbox knows them.
-                log.warning("offsets not committed before leaving", reason=str(exc))
-        self._lost(partitions)
-
-    def _lost(self, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            self._lanes.pop(partition, None)
-        self._new = [partition for partition in self._new if partition not in partitions]
-
-    def _uncommitted(self, lanes: Mapping[TopicPartition, _Lane]) -> dict[TopicPartition, int]:
-        return {tp: lane.done for tp, lane in lanes.items() if lane.done is not None and lane.done != lane.committed}
-
-    def _count_as_committed(self, offsets: Mapping[TopicPartition, int]) -> None:
-        for partition, offset in offsets.items():
-            if partition in self._lanes:
-                self._lanes[partition].committed = offset
 
 
 def _place(record: KafkaRecord) -> dict[str, Any]:
