@@ -18,7 +18,9 @@ def insert_once(connection: Connection, table: Table, values: Mapping[str, Any])
     dialect = connection.dialect.name
     # An error would end a PostgreSQL transaction, and SQLite's driver knows no savepoint that comes first.
     if dialect == "postgresql":
-        return connection.execute(postgresql.insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+        inserting = postgresql.insert(table).values(values).on_conflict_do_nothing()
+        # SQLAlchemy keeps no count of inserted rows here; a row that was there is not returned.
+        return connection.execute(inserting.returning(*table.primary_key)).first() is not None
     if dialect == "sqlite":
         return connection.execute(sqlite.insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
     # INSERT IGNORE would hide other errors, too.
