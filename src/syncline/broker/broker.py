@@ -18,16 +18,21 @@ from uuid import uuid4
 
 from syncline.broker.cleaner import Cleaner
 from syncline.broker.configs import Settings
+from syncline.broker.connection import Connection
 from syncline.broker.coordinator import CoordinatorConfig, GroupCoordinator, TopicCatalogue
-from syncline.broker.errors import BrokerError, StorageError
+from syncline.broker.credentials import KIND as SCRAM_KIND
+from syncline.broker.credentials import Credentials
+from syncline.broker.endpoints import Endpoint
+from syncline.broker.errors import BrokerError, KafkaError, StorageError
 from syncline.broker.files import OpenFiles, sync_folder, write_durably
 from syncline.broker.flusher import Flusher
 from syncline.broker.group_log import GroupLog
 from syncline.broker.handlers import APIS
+from syncline.broker.limits import Admission, RequestMemory
+from syncline.broker.listeners import listeners_of
 from syncline.broker.log import PartitionLog
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
-from syncline.broker.wire import Connection
 from syncline.clock import SYSTEM_CLOCK
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,8 @@ log = logging.getLogger(__name__)
 FORMAT: Final = 1
 """Of the data folder; a folder of a later format is refused."""
 NODE_ID: Final = 1
+MOST_UNSENT: Final = 64 * 1024 * 1024
+"""Bytes waiting for slow readers before answers hold a single batch each."""
 PRODUCER_ID_BLOCK: Final = 1000
 """Ids reserved with one record, so that a restart never hands one out twice."""
 METADATA_SEGMENT: Final = 1 << 20
@@ -47,8 +54,8 @@ class Broker:
     """One node, for development and tests.
 
     `path` holds the data and is created if missing; `port` 0 takes a free one. `settings` are Kafka's
-    `server.properties` keys (see `syncline.broker.configs`). Use as an async context manager; BrokerError
-    says in one sentence why it cannot start.
+    `server.properties` keys (see `syncline.broker.configs`); where they name `listeners`, `host` and `port` are not
+    looked at. Use as an async context manager; BrokerError says in one sentence why it cannot start.
     """
 
     def __init__(
@@ -59,13 +66,21 @@ class Broker:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(path)
-        self.host = host
-        self.port = port
-        self.settings = Settings(settings)
+        try:
+            self.settings = Settings(settings)
+        except KafkaError as exc:
+            raise BrokerError(str(exc)) from exc
+        self.listeners = listeners_of(self.settings, host, port)
+        self.endpoints: list[Endpoint] = []
+        self.admission = Admission(self.settings)
+        self.request_memory = RequestMemory(self.settings.number("queued.max.request.bytes"))
+        self.credentials = Credentials(self._remember)
         self.connections: set[Connection] = set()
+        self.unsent_bytes = 0
+        """In answers that wait for slow readers."""
         self.cluster_id = ""
         self._lock: int | None = None
-        self._server: asyncio.Server | None = None
+        self._running = False
         self._tasks: list[asyncio.Task[None]] = []
         self._next_producer_id = 0
         self._reserved_producer_ids = 0
@@ -77,14 +92,18 @@ class Broker:
         self.transactions: Transactions
 
     @property
-    def bootstrap_servers(self) -> str:
-        """What clients put into `bootstrap.servers`."""
-        return f"{self.advertised_host}:{self.port}"
+    def port(self) -> int:
+        """Of the first listener."""
+        return self.endpoints[0].port if self.endpoints else self.listeners[0].port
 
     @property
-    def advertised_host(self) -> str:
-        """The host clients are told to connect to."""
-        return "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
+    def bootstrap_servers(self) -> str:
+        """What clients put into `bootstrap.servers` to come to the first listener."""
+        return self.endpoints[0].bootstrap_servers
+
+    def address_of(self, listener: str) -> str:
+        """What clients put into `bootstrap.servers` to come to the listener of that name."""
+        return next(e.bootstrap_servers for e in self.endpoints if e.listener.name == listener.upper())
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -95,18 +114,23 @@ class Broker:
             self._recover()
             await self._listen()
         except BaseException:
+            self._close_endpoints()
             self._release_folder()
             raise
+        self._running = True
         loop = asyncio.get_running_loop()
-        self._tasks += [loop.create_task(self._keep_house()), loop.create_task(self._clean())]
-        log.warning("Syncline broker: single node, for development and tests; listening on %s", self.bootstrap_servers)
+        self._tasks += [loop.create_task(work()) for work in (self._keep_house, self._clean, self._drop_idle)]
+        log.warning(
+            "Syncline broker: single node, for development and tests; listening on %s",
+            ", ".join(f"{e.listener.name}://{e.bootstrap_servers}" for e in self.endpoints),
+        )
 
     async def stop(self) -> None:
         """Close connections, make everything durable, give the folder back."""
-        if self._server is None:
+        if not self._running:
             return
-        self._server.close()
-        self._server = None
+        self._running = False
+        self._close_endpoints()
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -213,6 +237,8 @@ class Broker:
                 topics.pop(name, None)
             elif kind == "topic":
                 topics[name] = json.loads(record.value or b"{}")
+            elif kind == SCRAM_KIND:
+                self.credentials.replay(name, record.value)
             elif kind == "producer-ids":
                 self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
         self.topics = Topics(self.folder, self.settings, self._metadata, self._files, self._flusher.due)
@@ -235,16 +261,33 @@ class Broker:
         log.info("recovered %d topic(s) in %.3f s", len(topics), time.monotonic() - began)
 
     async def _listen(self) -> None:
+        def connect(endpoint: Endpoint) -> Connection:
+            return Connection(self, APIS, endpoint)
+
+        for listener in self.listeners:
+            endpoint = Endpoint(listener, self.settings, self.credentials)
+            await endpoint.open(connect)
+            self.endpoints.append(endpoint)
+
+    def _close_endpoints(self) -> None:
+        for endpoint in self.endpoints:
+            endpoint.close()
+
+    def _remember(self, key: bytes, value: bytes | None) -> None:
+        self._metadata.append_records([(key, value)], self.now_ms())
+
+    async def _drop_idle(self) -> None:
+        """Close connections that have been silent for `connections.max.idle.ms`; half-open ones end here too."""
+        longest = self.settings.number("connections.max.idle.ms") / 1000
+        if longest < 0:
+            return
         loop = asyncio.get_running_loop()
-        limit = self.settings.number("socket.request.max.bytes")
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self, APIS, limit), self.host or None, self.port, backlog=512
-            )
-        except OSError as exc:
-            reason = exc.strerror or str(exc)
-            raise BrokerError(f"cannot listen on {self.host or '*'}:{self.port}: {reason}") from exc
-        self.port = self._server.sockets[0].getsockname()[1]
+        while True:
+            await asyncio.sleep(min(max(longest / 4, 0.05), 15))
+            before = loop.time() - longest
+            for connection in [c for c in self.connections if c.idle_since() < before]:
+                log.info("client %s was idle for %d ms; closing its connection", connection.host, longest * 1000)
+                connection.close()
 
     async def _keep_house(self) -> None:
         """Flush, roll and expire in the background."""
@@ -296,6 +339,11 @@ class Broker:
             self._reserved_producer_ids = reserved
         self._next_producer_id += 1
         return self._next_producer_id - 1
+
+    def fetch_limit(self) -> int:
+        """Bytes of records one answer may hold: `fetch.max.bytes`, and less while slow readers hold much."""
+        most = self.settings.number("fetch.max.bytes")
+        return max(min(most, MOST_UNSENT - self.unsent_bytes), 0)
 
     def api_versions(self) -> dict[str, Any]:
         """The body of an ApiVersions answer."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -22,6 +23,7 @@ class ConfigType(IntEnum):
     LONG = 5
     DOUBLE = 6
     LIST = 7
+    PASSWORD = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Setting:
     check: Callable[[str], bool] = lambda text: True
     synonym: str | None = None
     """The broker's setting a topic inherits from."""
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value is never shown."""
+        return self.kind is ConfigType.PASSWORD
 
     def validate(self, text: str) -> None:
         """KafkaError when `text` is no value of this setting."""
@@ -77,6 +84,19 @@ def _setting(
     return Setting(name, kind, text, check, synonym)
 
 
+def _versions(text: str) -> bool:
+    return set(_parts(text)) in ({"TLSv1.2"}, {"TLSv1.3"}, {"TLSv1.2", "TLSv1.3"})
+
+
+def _mechanisms(text: str) -> bool:
+    # GSSAPI, Kafka's default, is let pass here; a listener that would need it says that it is not served.
+    return set(_parts(text)) <= {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"}
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 _B, _S, _I, _L, _D, _LIST = (
     ConfigType.BOOLEAN,
     ConfigType.STRING,
@@ -85,6 +105,7 @@ _B, _S, _I, _L, _D, _LIST = (
     ConfigType.DOUBLE,
     ConfigType.LIST,
 )
+_P: Final = ConfigType.PASSWORD
 
 TOPIC: Final[Mapping[str, Setting]] = {
     setting.name: setting
@@ -185,8 +206,57 @@ BROKER: Final[Mapping[str, Setting]] = {
         _setting("flush.interval.ms", _I, 1_000, _at_least(1)),
         _setting("min.insync.replicas", _I, 1, _at_least(1)),
         _setting("compression.type", _S, "producer"),
+        # -- listening
+        _setting("listeners", _LIST, ""),
+        _setting("advertised.listeners", _LIST, ""),
+        _setting("controller.listener.names", _LIST, ""),
+        _setting(
+            "listener.security.protocol.map",
+            _S,
+            "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+        ),
+        # -- each of these also as listener.name.{name}.{key}, for one listener
+        _setting("connections.max.reauth.ms", _L, 0, _at_least(0)),
+        _setting("sasl.enabled.mechanisms", _LIST, "GSSAPI", _mechanisms),
+        _setting("sasl.server.max.receive.size", _I, 524_288, _at_least(1)),
+        _setting("ssl.client.auth", _S, "none", _one_of("none", "requested", "required")),
+        _setting("ssl.enabled.protocols", _LIST, "TLSv1.2,TLSv1.3", _versions),
+        _setting("ssl.key.password", _P, ""),
+        _setting("ssl.keystore.certificate.chain", _P, ""),
+        _setting("ssl.keystore.key", _P, ""),
+        _setting("ssl.keystore.location", _S, ""),
+        _setting("ssl.keystore.type", _S, "PEM"),
+        _setting("ssl.truststore.certificates", _P, ""),
+        _setting("ssl.truststore.location", _S, ""),
+        _setting("ssl.truststore.type", _S, "PEM"),
+        _setting("connection.failed.authentication.delay.ms", _I, 100, _at_least(0)),
+        # -- limits
+        _setting("connections.max.idle.ms", _L, 600_000),
+        _setting("max.connections", _I, INT_MAX, _at_least(1)),
+        _setting("max.connections.per.ip", _I, INT_MAX, _at_least(0)),
+        _setting("max.connections.per.ip.overrides", _S, ""),
+        _setting("queued.max.request.bytes", _L, -1),
+        _setting("fetch.max.bytes", _I, 57_671_680, _at_least(1024)),
     )
 }
+
+PER_LISTENER: Final = re.compile(r"listener\.name\.([a-z0-9_]+)\.(.+)")
+_OF_LISTENERS: Final = frozenset(
+    name for name in BROKER if name.startswith(("ssl.", "sasl.", "connections.max.reauth"))
+)
+JAAS: Final = Setting("sasl.jaas.config", ConfigType.PASSWORD, "")
+"""Always behind listener.name.{name}.{mechanism}."""
+_JAAS_OF: Final = re.compile(r"(plain|scram-sha-256|scram-sha-512)\.sasl\.jaas\.config")
+
+
+def server_setting(name: str) -> Setting | None:
+    """What a key of server.properties means here; None when nothing."""
+    found = PER_LISTENER.fullmatch(name)
+    if found is None:
+        return BROKER.get(name)
+    if _JAAS_OF.fullmatch(found[2]):
+        return replace(JAAS, name=name)
+    return replace(BROKER[found[2]], name=name) if found[2] in _OF_LISTENERS else None
 
 
 def check_topic_configs(configs: Mapping[str, str]) -> None:
@@ -203,10 +273,11 @@ class Settings:
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
         self.given = dict(given or {})
-        self.unknown = sorted(name for name in self.given if name not in BROKER)
+        self.unknown = sorted(name for name in self.given if server_setting(name) is None)
         for name, value in self.given.items():
-            if name in BROKER:
-                BROKER[name].validate(value)
+            setting = server_setting(name)
+            if setting is not None:
+                setting.validate(value)
 
     def text(self, name: str) -> str:
         return self.given.get(name, BROKER[name].default)
@@ -216,6 +287,13 @@ class Settings:
 
     def flag(self, name: str) -> bool:
         return self.text(name) == "true"
+
+    def of_listener(self, listener: str, name: str) -> str:
+        """A value for one listener: its own, or that of all."""
+        own = self.given.get(f"listener.name.{listener.lower()}.{name}")
+        if own is not None:
+            return own
+        return self.text(name) if name in BROKER else ""
 
     def topic_default(self, setting: Setting) -> str:
         """What a topic without a value of its own gets."""

@@ -20,6 +20,7 @@ from syncline.broker.handlers import (
     offsets,
     offsets_commit,
     produce,
+    security,
     transactions,
 )
 from syncline.broker.wire import Api
@@ -38,6 +39,7 @@ APIS: Final[Mapping[int, Api]] = {
         consumer_groups,
         transactions,
         inspect,
+        security,
     )
     for api in module.APIS
 }

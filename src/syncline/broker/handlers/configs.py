@@ -61,11 +61,11 @@ def _entries(broker: Any, resource: Any) -> list[dict[str, Any]]:
 def _entry(setting: Setting, value: str, source: int, *, read_only: bool = False) -> dict[str, Any]:
     return {
         "name": setting.name,
-        "value": value,
+        "value": None if setting.secret else value,
         "read_only": read_only,
         "config_source": source,
         "is_default": source == DEFAULT,
-        "is_sensitive": False,
+        "is_sensitive": setting.secret,
         "synonyms": [],
         "config_type": int(setting.kind),
         "documentation": None,

@@ -68,7 +68,7 @@ def _collect(broker: Any, request: Any, context: Context) -> tuple[dict[str, Any
 
     An error counts as enough, so that the client hears of it at once.
     """
-    left = request.max_bytes if context.api_version >= 3 else 0x7FFFFFFF
+    left = min(request.max_bytes, broker.fetch_limit())
     committed = getattr(request, "isolation_level", 0) == READ_COMMITTED
     size, responses = 0, []
     for topic in request.topics:

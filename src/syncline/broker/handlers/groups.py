@@ -23,7 +23,7 @@ GROUP_KEY, TRANSACTION_KEY = 0, 1
 
 
 def find_coordinator(broker: Any, request: Any, context: Context) -> Answer:
-    here = {"node_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "error_code": NONE}
+    here = {"node_id": NODE_ID, "host": context.address[0], "port": context.address[1], "error_code": NONE}
     if getattr(request, "key_type", GROUP_KEY) not in (GROUP_KEY, TRANSACTION_KEY):
         # Share groups have a third type of key, which this broker does not serve.
         here = {"node_id": -1, "host": "", "port": -1, "error_code": INVALID_REQUEST}

@@ -31,7 +31,7 @@ def metadata(broker: Any, request: Any, context: Context) -> Answer:
         may_create = getattr(request, "allow_auto_topic_creation", True)
         topics = [_one(broker, wanted, may_create) for wanted in asked]
     return {
-        "brokers": [{"node_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "rack": None}],
+        "brokers": [{"node_id": NODE_ID, "host": context.address[0], "port": context.address[1], "rack": None}],
         "cluster_id": broker.cluster_id,
         "controller_id": NODE_ID,
         "topics": topics,
@@ -89,7 +89,7 @@ def describe_cluster(broker: Any, request: Any, context: Context) -> Answer:
         "endpoint_type": 1,
         "cluster_id": broker.cluster_id,
         "controller_id": NODE_ID,
-        "brokers": [{"broker_id": NODE_ID, "host": broker.advertised_host, "port": broker.port, "rack": None}],
+        "brokers": [{"broker_id": NODE_ID, "host": context.address[0], "port": context.address[1], "rack": None}],
         "cluster_authorized_operations": NO_AUTHORIZED_OPERATIONS,
     }
 
