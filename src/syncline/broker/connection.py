@@ -121,7 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._active
 
     def _refuse(self, why: object) -> None:
-        log.warning("client %s at %s: %s; closing its connection", self.host, self._endpoint.listener, why)
+        log.warning("client %s at %s: %s; closing its connection", self.host, self._endpoint, why)
         self.close()
 
     # -- reading --------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ class Connection(asyncio.BufferedProtocol):
     async def _turn_away(self, request: Request | None, answer: Answer) -> None:
         """Tell the client why, not at once, so that guessing passwords is slow; then close."""
         assert self._session is not None
-        log.warning("client %s at %s: %s", self.host, self._endpoint.listener, self._session.failed)
+        log.warning("client %s at %s: %s", self.host, self._endpoint, self._session.failed)
         self._pause()
         await asyncio.sleep(self._endpoint.failure_delay_s)
         if request is not None:

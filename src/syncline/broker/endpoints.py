@@ -48,16 +48,19 @@ class Endpoint:
         host, port = self.address()
         return f"{bracketed(host)}:{port}"
 
+    def __str__(self) -> str:
+        return f"{self.listener.name}://{bracketed(self.listener.host)}:{self.port}"
+
     async def open(self, connect: Callable[[Endpoint], asyncio.BufferedProtocol]) -> None:
         """Accept clients; `connect` makes the connection of each."""
-        loop, tls, where = asyncio.get_running_loop(), self._tls, str(self.listener)
+        loop, tls = asyncio.get_running_loop(), self._tls
         factory: Callable[[], asyncio.BaseProtocol]
         if tls is None:
             factory = partial(connect, self)
         else:
 
             def factory() -> asyncio.BaseProtocol:
-                return TlsLayer(tls, connect(self), where)
+                return TlsLayer(tls, connect(self), str(self))
 
         host = self.listener.host
         try:

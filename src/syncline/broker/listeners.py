@@ -59,9 +59,6 @@ class Listener:
             return self.host, port
         return local.removeprefix("::ffff:") or LOOPBACK, port
 
-    def __str__(self) -> str:
-        return f"{self.name}://{bracketed(self.host)}:{self.port}"
-
 
 def bracketed(host: str) -> str:
     """A host as it stands in front of a port."""

@@ -53,13 +53,21 @@ class RawClient:
         for kind, values in ((schema.__header_schema__, header), (schema, fields)):
             entity_writer(kind)(out, built(kind, values))
         frame = out.getvalue()
-        self._socket.sendall(struct.pack(">i", len(frame)) + frame)
+        self.send_bytes(struct.pack(">i", len(frame)) + frame)
+
+    def send_bytes(self, data: bytes) -> None:
+        """Whatever it is."""
+        self._socket.sendall(data)
 
     def receive(self, api_key: int, version: int, /) -> Any:
         schema = load_response_schema(api_key, version)
-        frame = self._exactly(struct.unpack(">i", self._exactly(4))[0])
+        frame = self.receive_bytes()
         _, offset = entity_reader(schema.__header_schema__)(frame, 0)
         return entity_reader(schema)(frame, offset)[0]
+
+    def receive_bytes(self) -> bytes:
+        """What the next frame holds."""
+        return self._exactly(struct.unpack(">i", self._exactly(4))[0])
 
     def _exactly(self, size: int) -> bytes:
         found = b""
