@@ -264,6 +264,7 @@ class Broker:
         def connect(endpoint: Endpoint) -> Connection:
             return Connection(self, APIS, endpoint)
 
+        self.endpoints.clear()
         for listener in self.listeners:
             endpoint = Endpoint(listener, self.settings, self.credentials)
             await endpoint.open(connect)
