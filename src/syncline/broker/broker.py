@@ -85,7 +85,7 @@ class Broker:
         self._next_producer_id = 0
         self._reserved_producer_ids = 0
         self._files = OpenFiles()
-        self._flusher = Flusher(self.settings.text("flush"))
+        self._flusher = Flusher(self.settings.text("flush"), self._files)
         self._metadata: PartitionLog
         self.topics: Topics
         self.groups: GroupCoordinator

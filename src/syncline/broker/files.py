@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 FEWEST: Final = 16
-MOST: Final = 2048
+MOST: Final = 1024
 
 
 class Closable(Protocol):
@@ -37,7 +37,7 @@ class OpenFiles:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = affordable() if most is None else most
+        self.most = affordable() if most is None else most
         self._open: OrderedDict[Closable, None] = OrderedDict()
         self._age = 0
 
@@ -46,7 +46,7 @@ class OpenFiles:
 
     def open(self, owner: Closable, path: Path, flags: int) -> int:
         """A descriptor of a file; `owner` is told when it has to give it back."""
-        while len(self._open) >= self._most:
+        while len(self._open) >= self.most:
             self._release_oldest()
         while True:
             try:

@@ -9,40 +9,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Sequence
-from typing import Final
 
+from syncline.broker.files import OpenFiles
 from syncline.broker.log import PartitionLog, Sync
 
 log = logging.getLogger(__name__)
-
-AT_ONCE: Final = 64
-"""Logs whose descriptors are held at a time."""
 
 
 class Flusher:
     """Used from the broker's event loop; waits for the disk on threads."""
 
-    def __init__(self, policy: str) -> None:
+    def __init__(self, policy: str, files: OpenFiles) -> None:
         self.due: set[PartitionLog] = set()
         """Logs with something to sync; they put themselves here."""
         self._active = policy != "never"
+        self._at_once = max(files.most // 2, 1)
+        """Descriptors to hold at a time, or one log's."""
 
     async def flush(self) -> None:
         """Sync what is due. What the disk refuses is logged and stays due."""
         waiting = list(self.due)
-        for start in range(0, len(waiting), AT_ONCE):
-            await self._flush(waiting[start : start + AT_ONCE])
+        while waiting:
+            await self._flush(waiting)
 
-    async def _flush(self, logs: Sequence[PartitionLog]) -> None:
+    async def _flush(self, waiting: list[PartitionLog]) -> None:
+        """Take some logs from those that wait, and sync them."""
         begun: list[tuple[PartitionLog, list[Sync]]] = []
-        for partition in logs:
+        held = 0
+        while waiting and held < self._at_once:
+            partition = waiting.pop()
             if not partition.closed:
                 try:
-                    begun.append((partition, partition.begin_sync(active=self._active)))
+                    syncs = partition.begin_sync(active=self._active)
                 except OSError as exc:
                     self._refused(partition, exc)
+                else:
+                    held += len(syncs)
+                    begun.append((partition, syncs))
         loop = asyncio.get_running_loop()
         syncing = loop.run_in_executor(None, _sync, [syncs for _, syncs in begun])
         try:
@@ -73,10 +77,7 @@ def _sync(work: Sequence[Sequence[Sync]]) -> list[OSError | None]:
 def _synced(syncs: Sequence[Sync]) -> OSError | None:
     try:
         for each in syncs:
-            if each.segment is None:
-                os.fsync(each.descriptor)
-            else:
-                os.fdatasync(each.descriptor)
+            each.run()
     except OSError as exc:
         return exc
     return None

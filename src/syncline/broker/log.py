@@ -38,6 +38,8 @@ POINT_EVERY: Final = 32 << 20
 """Bytes after which it is written down that what came before is durable, so that a restart need not check it."""
 POINT_AT_CLOSE: Final = 1 << 20
 """The same for a log that is closed; less than that is checked in no time."""
+SYNCED_AT_ONCE: Final = 8
+"""Sealed segments of a log whose descriptors are held at a time."""
 
 
 class Sync(NamedTuple):
@@ -47,6 +49,13 @@ class Sync(NamedTuple):
     """None: the folder."""
     descriptor: int
     size: int
+
+    def run(self) -> None:
+        """Wait for the disk; on any thread."""
+        if self.segment is None:
+            os.fsync(self.descriptor)
+        else:
+            os.fdatasync(self.descriptor)
 
 
 class PartitionLog:
@@ -80,6 +89,8 @@ class PartitionLog:
         self._due: set[PartitionLog] = set() if due is None else due
         self._waiters: set[asyncio.Future[None]] = set()
         self._failing = False
+        self._pointless = False
+        """Recovery points cannot be written."""
         self._folder_changed = False
         found = recover(folder, self._files)
         self._segments = found.segments
@@ -210,7 +221,7 @@ class PartitionLog:
         self._due.discard(self)
         found: list[Sync] = []
         try:
-            for segment in [*self._unsealed, *self._segments[-1:]] if active else self._unsealed:
+            for segment in [*self._unsealed[:SYNCED_AT_ONCE], *(self._segments[-1:] if active else ())]:
                 if segment.synced < segment.size:
                     found.append(Sync(segment, os.dup(segment.file), segment.size))
             if self._folder_changed:
@@ -243,6 +254,7 @@ class PartitionLog:
         if self._point_due(point_after) and self._segments[-1].synced:
             self._save_snapshot()
             self._write_point(self._segments[-1], self.end_offset)
+        self._mark_due()
 
     def _write_point(self, segment: Segment, end: int) -> None:
         within = range(segment.base_offset, end)
@@ -250,18 +262,27 @@ class PartitionLog:
         try:
             segment.write_point(aborted)
         except OSError as exc:
-            log.warning("what is known of %s cannot be written beside it: %s", segment.path, exc)
+            if not self._pointless:
+                log.warning(
+                    "what is known of %s cannot be written beside it; a restart reads it: %s", segment.path, exc
+                )
+            self._pointless = True
+        else:
+            self._pointless = False
 
     def flush(self, *, point_after: int = POINT_EVERY) -> None:
         """Make what was appended durable, here and now."""
-        syncs = self.begin_sync()
-        try:
-            for each in syncs:
-                os.fdatasync(each.descriptor)
-        except OSError:
-            self.abandon_sync(syncs)
-            raise
-        self.end_sync(syncs, point_after=point_after)
+        while True:
+            syncs = self.begin_sync()
+            try:
+                for each in syncs:
+                    each.run()
+            except OSError:
+                self.abandon_sync(syncs)
+                raise
+            self.end_sync(syncs, point_after=point_after)
+            if not syncs:
+                return
 
     # -- removing -----------------------------------------------------------------------------
 
