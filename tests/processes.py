@@ -140,6 +140,31 @@ class WorkerProgram(Program):
             files.append(path)
         return cls(["connect-standalone", properties, *files], folder / "worker.log", url=f"http://127.0.0.1:{port}")
 
+    @classmethod
+    def distributed(cls, folder: Path, bootstrap: str, name: str = "worker", **settings: str) -> WorkerProgram:
+        """A member of the group `connect-cluster`, with short times."""
+        port = free_port()
+        properties = folder / f"{name}.properties"
+        lines = {
+            "bootstrap.servers": bootstrap,
+            "group.id": "connect-cluster",
+            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "config.storage.topic": "connect-configs",
+            "offset.storage.topic": "connect-offsets",
+            "status.storage.topic": "connect-status",
+            "config.storage.replication.factor": "1",
+            "offset.storage.replication.factor": "1",
+            "status.storage.replication.factor": "1",
+            "listeners": f"http://127.0.0.1:{port}",
+            "offset.flush.interval.ms": "200",
+            "session.timeout.ms": "6000",
+            "heartbeat.interval.ms": "1000",
+            **{key.replace("_", "."): value for key, value in settings.items()},
+        }
+        properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+        return cls(["connect-distributed", properties], folder / f"{name}.log", url=f"http://127.0.0.1:{port}")
+
     def start(self) -> None:
         began = time.monotonic()
         super().start()

@@ -10,11 +10,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from syncline.clock import SYSTEM_CLOCK
+from syncline.cluster.distributed import DistributedHerder
 from syncline.cluster.files import read_connector
 from syncline.cluster.herder import Herder
 from syncline.cluster.standalone import StandaloneHerder
@@ -27,10 +29,13 @@ from syncline.options.providers import resolve_worker
 from syncline.rest.app import Part, RestApp, RestSettings
 from syncline.rest.server import Listener, RestServer, Tls, bind
 from syncline.stores.file import FileOffsets
+from syncline.worker.group_settings import known_names
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerOptions, WorkerSettings
 
 __all__ = [
+    "ConnectWorker",
+    "DistributedWorker",
     "StandaloneWorker",
     "kafka_admin",
     "kafka_producer",
@@ -39,6 +44,7 @@ __all__ = [
     "log_to_stderr",
     "read_connector",
     "run_broker",
+    "run_distributed",
     "run_standalone",
     "worker_properties",
 ]
@@ -52,34 +58,34 @@ def log_to_stderr(level: str = "INFO") -> None:
     logging.basicConfig(
         level=chosen, stream=sys.stderr, format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)", force=True
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for chatty in ("uvicorn", "kafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-class StandaloneWorker:
-    """A standalone Connect worker in this process: REST interface, herder, offset file."""
+class ConnectWorker(ABC):
+    """A Connect worker in this process: REST interface and herder."""
 
-    def __init__(self, properties: Mapping[str, str]) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         """ConfigError when the configuration cannot be used, or a port is taken."""
-        settings = WorkerSettings.of(resolve_worker(properties)).standalone()
-        settings.warn_of_unused()
         options = settings.options
         with ExitStack() as undo:
             listeners = [_bound(undo, address, "listeners") for address in options.listeners or ["http://:8083"]]
             apart = [_bound(undo, address, "admin.listeners") for address in options.admin_listeners or []]
-            self.worker_id = _worker_id(options, listeners)
+            first = _advertised(options, listeners)
+            self.worker_id = _worker_id(options, first)
             self.port = listeners[0].port
-            self.herder = StandaloneHerder(
-                settings,
-                Plugins.installed(options.plugin_path),
-                FileOffsets(Path(options.offset_file)),
-                self.worker_id,
-            )
+            plugins = Plugins.installed(options.plugin_path)
+            self.herder = self._herder(settings, plugins, f"{first.scheme}://{self.worker_id}/")
             ours = Part.ALL if options.admin_listeners is None else Part.WITHOUT_ADMIN
             self._servers = [
                 *_servers(self.herder, settings, listeners, ours, "listeners.https."),
                 *_servers(self.herder, settings, apart, Part.ADMIN_ONLY, "admin.listeners.https."),
             ]
             undo.pop_all()
+
+    @abstractmethod
+    def _herder(self, settings: WorkerSettings, plugins: Plugins, url: str) -> Herder:
+        """`url` is where other workers reach this one."""
 
     def start(self) -> None:
         """Returns when connectors can be created; `/health` answers meanwhile."""
@@ -95,20 +101,47 @@ class StandaloneWorker:
         self.herder.stop()
 
 
+class StandaloneWorker(ConnectWorker):
+    """Source offsets in a file, connectors in memory."""
+
+    def __init__(self, properties: Mapping[str, str]) -> None:
+        settings = WorkerSettings.of(resolve_worker(properties)).standalone()
+        settings.warn_of_unused()
+        super().__init__(settings)
+
+    def _herder(self, settings: WorkerSettings, plugins: Plugins, url: str) -> Herder:
+        return StandaloneHerder(settings, plugins, FileOffsets(Path(settings.options.offset_file)), self.worker_id)
+
+
+class DistributedWorker(ConnectWorker):
+    """Everything in the three topics of the worker's group."""
+
+    def __init__(self, properties: Mapping[str, str]) -> None:
+        settings = WorkerSettings.of(resolve_worker(properties))
+        settings.warn_of_unused(known_names())
+        super().__init__(settings)
+
+    def _herder(self, settings: WorkerSettings, plugins: Plugins, url: str) -> Herder:
+        return DistributedHerder(settings, plugins, self.worker_id, url)
+
+
 def _bound(undo: ExitStack, address: str, key: str) -> Listener:
     listener = bind(address, key)
     undo.callback(listener.socket.close)
     return listener
 
 
-def _worker_id(options: WorkerOptions, listeners: Sequence[Listener]) -> str:
-    """Host and port under which other workers and users reach this one."""
+def _advertised(options: WorkerOptions, listeners: Sequence[Listener]) -> Listener:
     wanted = (options.advertised_listener or "http").lower()
-    chosen = next((listener for listener in listeners if listener.scheme == wanted), listeners[0])
-    host = options.advertised_host or chosen.host
+    return next((listener for listener in listeners if listener.scheme == wanted), listeners[0])
+
+
+def _worker_id(options: WorkerOptions, listener: Listener) -> str:
+    """Host and port under which other workers and users reach this one."""
+    host = options.advertised_host or listener.host
     if host in ("", "0.0.0.0", "::"):
         host = socket.gethostname()
-    return f"{host}:{options.advertised_port or chosen.port}"
+    return f"{host}:{options.advertised_port or listener.port}"
 
 
 def _servers(
@@ -154,6 +187,23 @@ def run_standalone(worker_file: Path, connector_files: Sequence[Path]) -> int:
 
     0 after a clean stop, 2 when the worker cannot start, 3 when a connector cannot be created.
     """
+
+    def make() -> StandaloneWorker:
+        return StandaloneWorker(worker_properties(worker_file, os.environ))
+
+    return _run_worker(make, connector_files)
+
+
+def run_distributed(worker_file: Path, overrides: Sequence[str]) -> int:
+    """What `connect-distributed` runs, likewise; overrides are `name=value`."""
+
+    def make() -> DistributedWorker:
+        return DistributedWorker({**worker_properties(worker_file, os.environ), **_overrides(overrides)})
+
+    return _run_worker(make, [])
+
+
+def _run_worker(make: Callable[[], ConnectWorker], connector_files: Sequence[Path]) -> int:
     log_to_stderr()
     ended = threading.Event()
     started = False
@@ -170,7 +220,7 @@ def run_standalone(worker_file: Path, connector_files: Sequence[Path]) -> int:
         signal.signal(wanted, on_signal)
     worker = None
     try:
-        worker = StandaloneWorker(worker_properties(worker_file, os.environ))
+        worker = make()
         worker.start()
         started = True
         _collect_rarely()
@@ -204,15 +254,20 @@ def _collect_rarely() -> None:
 
 def run_broker(data: Path, port: int, host: str, config: Path | None, overrides: Sequence[str]) -> int:
     """What `broker` runs; overrides are `name=value`."""
-    settings = read_properties(config) if config is not None else {}
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--override {override!r} is not of the form name=value")
-        settings[name.strip()] = value.strip()
+    settings = {**(read_properties(config) if config is not None else {}), **_overrides(overrides)}
     from syncline.broker.server import serve
 
     return serve(data, port, host, settings)
+
+
+def _overrides(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for override in given:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--override {override!r} is not of the form name=value")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def kafka_admin(bootstrap: str) -> Admin:

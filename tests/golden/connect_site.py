@@ -17,7 +17,8 @@ from typing import Any, Final
 from confluent_kafka import Producer
 
 from syncline.broker import BrokerThread
-from syncline.cluster.answers import Answers
+from syncline.cluster.distributed import DistributedHerder
+from syncline.cluster.local import LocalHerder
 from syncline.cluster.standalone import StandaloneHerder
 from syncline.kafka.client import Admin
 from syncline.rest.app import RestApp, RestSettings
@@ -64,7 +65,7 @@ class Site:
 
     folder: Path
     broker: BrokerThread
-    answers: Answers
+    distributed: bool
     server: Server | None = None
     database: str = "goldendb"
     names: dict[str, str] = field(default_factory=dict)
@@ -72,17 +73,26 @@ class Site:
 
     def __enter__(self) -> Site:
         bootstrap = self.broker.bootstrap_servers
+        self.group = "connect-cluster" if self.server is None else "connect-cluster-sql"
         settings = WorkerSettings.of(
             {
                 "bootstrap.servers": bootstrap,
                 "key.converter": "org.apache.kafka.connect.json.JsonConverter",
                 "value.converter": "org.apache.kafka.connect.json.JsonConverter",
                 "offset.flush.interval.ms": "200",
+                "group.id": self.group,
+                **{f"{kind}.storage.topic": f"{self.group}-{kind}" for kind in ("config", "offset", "status")},
+                **{f"{kind}.storage.replication.factor": "1" for kind in ("config", "offset", "status")},
             }
         )
         listener = bind("http://127.0.0.1:0")
         worker_id = f"127.0.0.1:{listener.port}"
-        self.herder = StandaloneHerder(settings, Plugins.installed(), MemoryOffsets(), worker_id, answers=self.answers)
+        plugins = Plugins.installed()
+        self.herder: LocalHerder = (
+            DistributedHerder(settings, plugins, worker_id, f"http://{worker_id}/")
+            if self.distributed
+            else StandaloneHerder(settings, plugins, MemoryOffsets(), worker_id)
+        )
         self.rest = RestServer(RestApp(self.herder, RestSettings.of()), listener)
         self.port = listener.port
         self.rest.start()
@@ -94,6 +104,7 @@ class Site:
             "bootstrap": bootstrap,
             "worker_id": worker_id,
             "kafka_cluster_id": str(cluster),
+            "group_id": self.group,
             "db_user": DB_USER,
             "db_password": DB_PASSWORD,
         }

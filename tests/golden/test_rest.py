@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 
 from syncline.broker import BrokerThread
-from syncline.cluster.answers import DistributedAnswers, StandaloneAnswers
 from tests.golden.connect_site import HttpAnswer, Site, log_levels_restored, with_account
 from tests.golden.matching import differences_between
 from tests.golden.support import Case, cases, rows, settling
@@ -48,8 +47,8 @@ def site_for(
         key = (case.data["mode"], sql)
         if key not in sites:
             server = with_account(request.getfixturevalue("mariadb_server"), "goldendb") if sql else None
-            answers = StandaloneAnswers() if key[0] == "standalone" else DistributedAnswers()
-            sites[key] = Site(tmp_path_factory.mktemp("site"), broker, answers, server).__enter__()
+            made = Site(tmp_path_factory.mktemp("site"), broker, key[0] != "standalone", server)
+            sites[key] = made.__enter__()
         return sites[key]
 
     with log_levels_restored():

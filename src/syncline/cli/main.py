@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from syncline import __version__
-from syncline.cli.commands import broker, connect_standalone, connectors, demo, produce_consume, topics, up
+from syncline.cli.commands import (
+    broker,
+    connect_distributed,
+    connect_standalone,
+    connectors,
+    demo,
+    produce_consume,
+    topics,
+    up,
+)
 from syncline.errors import SynclineError
 
 cli = typer.Typer(
@@ -21,7 +30,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, up, broker, connect_standalone, topics, produce_consume, connectors):
+for module in (demo, up, broker, connect_standalone, connect_distributed, topics, produce_consume, connectors):
     module.register(cli)
 
 

@@ -75,7 +75,9 @@ class BaseHerder(Herder, StatusListener):
         answers: Answers,
         kafka: Kafka,
         clock: Clock,
+        statuses: Statuses | None = None,
     ) -> None:
+        """Without `statuses` they are kept in memory alone."""
         self.worker_id = worker_id
         self._settings = settings
         self._plugins = plugins
@@ -83,7 +85,7 @@ class BaseHerder(Herder, StatusListener):
         self._resolver = Resolver.of(settings.properties)
         self._validator = Validator(plugins, settings, self._resolver)
         self._worker = Worker(settings, plugins, offsets, self, clock, kafka=kafka)
-        self._statuses = Statuses()
+        self._statuses = Statuses() if statuses is None else statuses
         self._loggers = Loggers(clock)
         self._cluster_id: str | None = None
         self.progress = Progress(clock)
@@ -169,11 +171,16 @@ class BaseHerder(Herder, StatusListener):
         plugin = self._plugin(config)
         return "unknown" if plugin is None else plugin.kind.value
 
-    def _seen(self, name: ConnectorName, state: State, trace: str | None, generation: int = 0) -> Status:
+    @property
+    def _generation(self) -> int:
+        """Of the group this worker is in."""
+        return 0
+
+    def _seen(self, name: ConnectorName, state: State, trace: str | None) -> Status:
         """A status as this worker reports it."""
         plugin = self._plugin(self.snapshot.connectors.get(name, {}))
         version = None if plugin is None or state in _UNPLACED else plugin.version
-        return Status(state.value, trace, self.worker_id, generation, version)
+        return Status(state.value, trace, self.worker_id, self._generation, version)
 
     def _checked(self, name: str, config: Given) -> dict[str, str]:
         """`config` with its name, if it may be used; BadRequest otherwise."""

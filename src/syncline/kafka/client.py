@@ -22,7 +22,7 @@ from syncline.kafka.admin import Admin
 from syncline.kafka.config import Settings, librdkafka
 from syncline.kafka.errors import calling, making, translated
 from syncline.kafka.ports import Kafka as KafkaPort
-from syncline.kafka.ports import KafkaRecord, OnDelivery, QueueFull, RawHeaders, Rebalance
+from syncline.kafka.ports import KafkaRecord, Member, Membership, OnDelivery, QueueFull, RawHeaders, Rebalance, Role
 
 __all__ = ["KAFKA", "Admin", "Consumer", "Kafka", "Producer"]
 
@@ -192,6 +192,8 @@ class Consumer:
         self._consumer = making(lambda: RdConsumer({**settings, "on_commit": self._committed, "logger": log}))
         self._others = 0
         self._turn = threading.Condition()
+        self._ends: dict[TopicPartition, int] = {}
+        """Where reading came to the end of a partition, which only `enable.partition.eof` makes the library tell."""
 
     def _aside(self, call: Callable[[], T]) -> T:
         """A call that may come from another thread than the reader's.
@@ -248,9 +250,19 @@ class Consumer:
         if count > 1:
             found += calling(lambda: self._consumer.consume(count - 1, 0))
         if any(map(Message.error, found)):
+            self._note_ends(found)
             found = [message for message in found if _is_record(message)]
         columns = (map(part, found) for part in _PARTS)
         return list(map(KafkaRecord, *columns))
+
+    def _note_ends(self, found: Iterable[Message]) -> None:
+        for message in found:
+            error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF and topic and partition is not None:
+                self._ends[TopicPartition(topic, partition)] = offset or 0
+
+    def ended_at(self, partition: TopicPartition) -> int | None:
+        return self._ends.get(partition)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         wanted = [RdPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
@@ -351,6 +363,14 @@ class Kafka:
 
     def admin(self, properties: Mapping[str, str]) -> Admin:
         return Admin(properties)
+
+    def member(
+        self, properties: Mapping[str, str], membership: Membership, changed: Callable[[Role | None], None]
+    ) -> Member:
+        # A second client library, which only members of a group need.
+        from syncline.kafka.membership import GroupMember
+
+        return GroupMember(properties, membership, changed)
 
 
 KAFKA: Final[KafkaPort] = Kafka()

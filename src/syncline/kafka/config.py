@@ -146,6 +146,14 @@ def _jaas(text: str) -> Settings:
     return found
 
 
+def login(properties: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """User and password for SASL, however they are written; None where there is none."""
+    found = _jaas(properties.get("sasl.jaas.config", ""))
+    user = properties.get("sasl.username") or found.get("sasl.username")
+    password = properties.get("sasl.password") or found.get("sasl.password")
+    return None if user is None else str(user), None if password is None else str(password)
+
+
 def _files(properties: Mapping[str, str], found: Settings) -> None:
     """Key and trust stores: PEM files and, for keys, PKCS#12 are read; Java's own format is not."""
     trust = properties.get("ssl.truststore.location", "").strip()

@@ -162,6 +162,13 @@ class Consumer(Protocol):
         """The end offset as of the last fetch, without asking; None before the first."""
         ...
 
+    def ended_at(self, partition: TopicPartition) -> int | None:
+        """The end that reading last came to; past what is no record, such as the marks of transactions.
+
+        None before the first. Known only of a consumer with `enable.partition.eof=true`.
+        """
+        ...
+
     def topics(self) -> list[str]:
         """Names of all topics of the cluster."""
         ...
@@ -248,6 +255,38 @@ class Admin(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a member is in one generation of its group."""
+
+    generation: int
+    active: bool
+    active_url: str
+    """Of the member that is active, this one or another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A group of which one member is active while the others stand by, and how this process is in it."""
+
+    group: str
+    url: str
+    """Tells the others where this member is reached."""
+    session_ms: int
+    heartbeat_ms: int
+    rebalance_ms: int
+
+
+class Member(Protocol):
+    """One member of such a group; joins, and joins again, until `stop`."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Leave, so that another member takes over at once."""
+        ...
+
+
 class Kafka(Protocol):
     """Makes clients from properties under Java's names; ConfigError when a value cannot be used."""
 
@@ -256,3 +295,13 @@ class Kafka(Protocol):
     def consumer(self, properties: Mapping[str, str]) -> Consumer: ...
 
     def admin(self, properties: Mapping[str, str]) -> Admin: ...
+
+    def member(
+        self, properties: Mapping[str, str], membership: Membership, changed: Callable[[Role | None], None]
+    ) -> Member:
+        """`changed` hears of every role, and of None when the member is out of the group.
+
+        It must then give up at once what only the active member may do. It is called on the member's thread, and
+        the member answers nobody meanwhile; so it must be quick.
+        """
+        ...

@@ -6,7 +6,7 @@ folds events into the state every worker agrees on. Pure: reading and writing th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -222,6 +222,25 @@ class ConfigSnapshot:
         if name in self.inconsistent or name not in self.connectors:
             return []
         return [TaskId(name, index) for index in range(self.task_counts.get(name, 0))]
+
+    def events(self) -> Iterator[ConfigEvent]:
+        """Events that add up to this snapshot, in an order that is good at every moment."""
+        if self.session_key is not None:
+            yield self.session_key
+        for name, target in self.targets.items():
+            yield TargetSet(name, target)
+        for name, count in self.fencing.items():
+            yield TasksFenced(name, count)
+        for name, properties in self.connectors.items():
+            # What the tasks were made from comes first, or the commit would pass for one of the later configuration.
+            applied = self.applied.get(name)
+            yield ConnectorConfigured(name, properties if applied is None else applied)
+            tasks = self.tasks_of(name)
+            if name in self.task_counts and name not in self.inconsistent:
+                yield from (TaskConfigured(task, self.tasks[task]) for task in tasks)
+                yield TasksCommitted(name, len(tasks))
+            if applied is not None and applied != properties:
+                yield ConnectorConfigured(name, properties)
 
     def fold(self, events: Iterable[ConfigEvent], offset: int) -> Self:
         """The snapshot after `events`, with `offset` as the next to read."""

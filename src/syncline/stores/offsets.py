@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from syncline.errors import DataError
+from syncline.kafka.ports import Kafka
 from syncline.stores.codec import Flat, canonical, decode_key, decode_value, encode_key, encode_value
+from syncline.stores.topics import Entry, TopicLog, TopicPlan
 
 log = logging.getLogger(__name__)
 
@@ -115,3 +117,30 @@ class ConnectorOffsets:
     def offsets(self, partitions: Sequence[Partition]) -> list[Offset | None]:
         table = self._store.refresh()
         return [table.offset(self._connector, partition) for partition in partitions]
+
+
+class TopicOffsets(OffsetStore):
+    """Offsets in a compacted topic, shared by all workers of a group (spec/connect.md 3.3)."""
+
+    def __init__(self, kafka: Kafka, properties: Mapping[str, str], plan: TopicPlan) -> None:
+        self.table = OffsetTable()
+        self._log = TopicLog(kafka, properties, plan, self._absorb, lambda: self.table.raw().items())
+
+    def start(self) -> None:
+        self._log.start()
+
+    def stop(self) -> None:
+        self._log.stop()
+
+    def refresh(self) -> OffsetTable:
+        self._log.read_to_end()
+        return self.table
+
+    def save(self, entries: Mapping[bytes, bytes | None], seconds: float) -> None:
+        self._log.write(entries.items(), seconds)
+        self.table.absorb(entries)
+
+    def _absorb(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if not entry.overtaken:
+                self.table.absorb({entry.key: entry.value})

@@ -22,10 +22,12 @@ from syncline.kafka.ports import (
     CREATE_TIME,
     END,
     KafkaRecord,
+    Membership,
     OnDelivery,
     QueueFull,
     RawHeaders,
     Rebalance,
+    Role,
     TopicFacts,
 )
 
@@ -61,6 +63,9 @@ class MemoryKafka:
         """Gives the error with which a record is not delivered."""
         self.held = False
         """While True records stay in the producers, unacknowledged."""
+        self.lines: dict[str, list[MemoryMember]] = {}
+        """Members of groups with one active member, in order of joining."""
+        self.generation = 0
         self.room = 1_000_000
         """Records a producer holds before its queue is full."""
         self._auto_create = auto_create
@@ -76,6 +81,11 @@ class MemoryKafka:
     def admin(self, properties: Mapping[str, str]) -> MemoryAdmin:
         self.made.append(properties)
         return MemoryAdmin(self)
+
+    def member(
+        self, properties: Mapping[str, str], membership: Membership, changed: Callable[[Role | None], None]
+    ) -> MemoryMember:
+        return MemoryMember(self, membership, changed)
 
     # -- for tests ----------------------------------------------------------------------------
 
@@ -218,6 +228,34 @@ class MemoryProducer:
         self.closed = True
 
 
+class MemoryMember:
+    """Stands in line for its group: the first is active (`kafka.ports.Member`)."""
+
+    def __init__(self, kafka: MemoryKafka, membership: Membership, changed: Callable[[Role | None], None]) -> None:
+        self._kafka = kafka
+        self.membership = membership
+        self.changed = changed
+
+    def start(self) -> None:
+        self._line.append(self)
+        self._tell()
+
+    def stop(self) -> None:
+        if self in self._line:
+            self._line.remove(self)
+            self.changed(None)
+            self._tell()
+
+    @property
+    def _line(self) -> list[MemoryMember]:
+        return self._kafka.lines.setdefault(self.membership.group, [])
+
+    def _tell(self) -> None:
+        self._kafka.generation += 1
+        for place, member in enumerate(self._line):
+            member.changed(Role(self._kafka.generation, place == 0, self._line[0].membership.url))
+
+
 class MemoryConsumer:
     """A member of a group, or a reader of assigned partitions (`kafka.ports.Consumer`)."""
 
@@ -342,6 +380,9 @@ class MemoryConsumer:
 
     def end_known(self, partition: TopicPartition) -> int | None:
         return len(self._log(partition))
+
+    def ended_at(self, partition: TopicPartition) -> int | None:
+        return self._positions.get(partition)
 
     def topics(self) -> list[str]:
         return list(self._kafka.topics)

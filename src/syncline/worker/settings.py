@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 from syncline.errors import ConfigError
@@ -269,4 +270,9 @@ class WorkerSettings:
             if name in _GONE:
                 log.warning("%s has no effect: internal data is always JSON without schemas", name)
             elif name not in known and not name.startswith(_READ_ELSEWHERE):
-                log.warning("the property %s is known neither to the worker nor to its clients and has no effect", name)
+                near = get_close_matches(name, known, 1, 0.8)
+                log.warning(
+                    "the property %s is known neither to the worker nor to its clients and has no effect%s",
+                    name,
+                    f"; did you mean {near[0]}?" if near else "",
+                )

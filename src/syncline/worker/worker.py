@@ -224,6 +224,10 @@ class Worker:
             if task.id.connector == name:
                 task.loop.forget_topics()
 
+    def connectors(self) -> list[ConnectorName]:
+        """Connectors that were started here and not stopped, failed ones too."""
+        return sorted(self._connectors)
+
     def tasks_of(self, name: ConnectorName) -> list[TaskId]:
         """Tasks of the connector that were started here and not stopped, failed ones too."""
         return sorted(task for task in self._tasks if task.connector == name)
