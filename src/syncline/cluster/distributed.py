@@ -108,7 +108,7 @@ class DistributedHerder(LocalHerder):
 
     # -- start and stop -----------------------------------------------------------------------
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Waits for Kafka as long as it takes; ConfigError when a topic is not fit for its purpose."""
         self._reach(self._find_cluster)
         with self.progress.during("initializing and reading to the end of internal topics"):

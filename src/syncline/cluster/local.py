@@ -83,6 +83,8 @@ class LocalHerder(BaseHerder):
         self._clock = clock
         self._lanes = Lanes()
         self._ready = threading.Event()
+        self._begun = threading.Event()
+        """The start has ended, well or badly."""
         self._closing = threading.Event()
         self._lock = threading.Lock()
         """Guards what follows, each time for a moment."""
@@ -109,6 +111,17 @@ class LocalHerder(BaseHerder):
 
     # -- start and stop -----------------------------------------------------------------------
 
+    def start(self) -> None:
+        try:
+            self._start()
+        finally:
+            # Requests that wait for a start that failed would hold up the end of the process.
+            self._begun.set()
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Body of `start`; sets `_ready`."""
+
     def _find_cluster(self) -> None:
         """RetriableError, or ConnectError, when Kafka does not answer."""
         servers = self._settings.options.bootstrap_servers
@@ -126,7 +139,8 @@ class LocalHerder(BaseHerder):
         self._worker.stop()
 
     def wait_ready(self, seconds: float) -> bool:
-        return self._ready.wait(seconds)
+        self._begun.wait(seconds)
+        return self._ready.is_set()
 
     def responds(self, seconds: float) -> bool:
         # There is no thread that everything waits for: a connector that hangs holds up its own requests only.

@@ -31,7 +31,7 @@ class StandaloneHerder(LocalHerder):
             settings, plugins, offsets, worker_id, answers=answers or StandaloneAnswers(), kafka=kafka, clock=clock
         )
 
-    def start(self) -> None:
+    def _start(self) -> None:
         with self.progress.during("reading stored offsets"):
             self._worker.start()
         self._find_cluster()
