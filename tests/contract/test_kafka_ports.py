@@ -15,7 +15,20 @@ from syncline.errors import ConnectError
 from syncline.ids import TopicPartition
 from syncline.kafka.client import KAFKA
 from syncline.kafka.errors import GroupNotEmpty, TopicExists
-from syncline.kafka.ports import BEGINNING, END, Admin, Consumer, Delivered, Kafka, KafkaRecord, Producer, Rebalance
+from syncline.kafka.ports import (
+    BEGINNING,
+    END,
+    Admin,
+    Consumer,
+    Delivered,
+    Kafka,
+    KafkaRecord,
+    Member,
+    Membership,
+    Producer,
+    Rebalance,
+    Role,
+)
 from syncline.testing.kafka import MemoryKafka
 
 T = TypeVar("T")
@@ -319,3 +332,47 @@ def test_end_offsets_say_where_the_next_record_stands(site: Site) -> None:
     site.write(b"a", b"b", partition=1)
     assert site.admin.end_offsets([site.place(0), site.place(1)]) == {site.place(0): 0, site.place(1): 2}
     assert site.admin.end_offsets([]) == {}
+
+
+def test_a_reader_knows_the_end_it_came_to(site: Site) -> None:
+    site.write(b"1", b"2")
+    consumer = site.kafka.consumer({**site.properties, "group.id": "ends", "enable.partition.eof": "true"})
+    consumer.assign({site.place(): BEGINNING})
+    tries = iter(range(int(PATIENCE * 10)))
+    while consumer.ended_at(site.place()) != 2:
+        assert next(tries, None) is not None
+        consumer.read(10, 0.1)
+    consumer.close()
+
+
+def test_one_member_of_a_group_is_active_and_the_next_takes_over(site: Site) -> None:
+    told: dict[str, list[Role | None]] = {"a": [], "b": []}
+    changed = threading.Condition()
+
+    def member(url: str) -> Member:
+        def hear(role: Role | None) -> None:
+            with changed:
+                told[url].append(role)
+                changed.notify_all()
+
+        membership = Membership(group=f"m-{site.topic}", url=url, session_ms=6000, heartbeat_ms=200, rebalance_ms=6000)
+        return site.kafka.member(site.properties, membership, hear)
+
+    def hears(url: str, active: bool, active_url: str) -> None:
+        def says() -> bool:
+            role = told[url][-1] if told[url] else None
+            return role is not None and (role.active, role.active_url) == (active, active_url)
+
+        with changed:
+            assert changed.wait_for(says, PATIENCE), told
+
+    first, second = member("a"), member("b")
+    first.start()
+    hears("a", True, "a")
+    second.start()
+    hears("b", False, "a")
+    hears("a", True, "a")
+    first.stop()
+    hears("b", True, "b")
+    assert told["a"][-1] is None
+    second.stop()

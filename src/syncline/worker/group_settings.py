@@ -183,7 +183,7 @@ class TopicPlans:
                 purpose="source connector offsets",
                 partitions=options.offset_partitions,
                 replication_factor=options.offset_replicas,
-                configs=_own_settings(settings, "offset", "file.filename"),
+                configs=_own_settings(settings, "offset"),
             ),
             TopicPlan(
                 name=options.status_topic,
@@ -203,7 +203,8 @@ def _own_settings(settings: WorkerSettings, topic: str, *ignored: str) -> dict[s
         for name, value in settings.properties.items()
         if name.startswith(prefix)
     }
-    for name in ("topic", "replication.factor", "partitions"):
+    # A standalone worker's file, which stands in many a file of properties, is no setting of a topic.
+    for name in ("topic", "replication.factor", "partitions", "file.filename"):
         if name not in ignored:
             found.pop(name, None)
     for name in ("cleanup.policy", *ignored):
