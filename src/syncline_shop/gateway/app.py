@@ -1,10 +1,10 @@
-"""The gateway's one route: find the service, take turns among its instances, stream both ways."""
+"""The gateway: find the route, check the token, pass the request to an instance, stream both ways."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from types import TracebackType
+from typing import Final
 
 import httpx
 import structlog
@@ -12,17 +12,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from syncline.kit.discovery.balancer import Balancer, Policy
+from syncline.kit.discovery.instances import Directory, FixedDirectory, Instance
+from syncline.kit.errors import BrokenOff, DeadlineExceeded, NoInstance
+from syncline.kit.http import deadline
+from syncline.kit.http.breaker import Breaker, CircuitOpen
+from syncline.kit.http.upstream import IDEMPOTENT, Reply, Upstream
 from syncline.kit.problems import Problem
 from syncline.kit.service import Service, run
-from syncline_shop.gateway.domain import Headers, RoundRobin, end_to_end
+from syncline_shop.gateway.domain import Headers, end_to_end
+from syncline_shop.gateway.metrics import GatewayMetrics
+from syncline_shop.gateway.routes import USER_SERVICE, Route, find, table
 from syncline_shop.gateway.settings import GatewaySettings
+from syncline_shop.gateway.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-# Shorter than the services' own (65 s), so that a connection is not used in the moment it is closed.
-_IDLE_SECONDS = 30
 
 
 def main() -> int:
@@ -33,88 +39,171 @@ def main() -> int:
 def build(settings: GatewaySettings) -> Service:
     """The gateway as a service."""
     svc = Service("gateway", settings)
-    proxy = svc.during(Proxy(settings))
+    given = FixedDirectory({service: [str(url) for url in urls] for service, urls in settings.instances.items()})
+    directory = _Either(given, frozenset(settings.instances), svc.directory)
+    tokens = Tokens(
+        svc.client(USER_SERVICE, timeout=2, directory=directory),
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        leeway_seconds=settings.token_leeway_seconds,
+    )
+    proxy = Proxy(settings, directory, svc.transport, tokens, GatewayMetrics(svc.metrics.registry))
     svc.app.add_route("/{path:path}", proxy.handle, methods=METHODS, include_in_schema=False)
     return svc
 
 
+class _Either:
+    """Services that the configuration names are where it says; all others where the registry says."""
+
+    def __init__(self, given: Directory, names: frozenset[str], registry: Directory) -> None:
+        self._given = given
+        self._names = names
+        self._registry = registry
+
+    def instances(self, service: str) -> tuple[Instance, ...]:
+        directory = self._given if service in self._names else self._registry
+        return tuple(directory.instances(service))
+
+
 class Proxy:
-    """Passes requests on. Every instance gets its turn; only an unreachable one is passed over."""
+    """Passes requests on and turns what goes wrong into problems: 401, 404, 413, 502, 503, 504."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._turns = {
-            service: RoundRobin([str(url).rstrip("/") for url in urls]) for service, urls in settings.instances.items()
-        }
-        self._timeouts = {
-            "connect": settings.connect_seconds,
-            "read": settings.answer_seconds,
-            "write": settings.answer_seconds,
-            "pool": settings.connect_seconds,
-        }
-        # The bare transport: a client on top of it would keep one caller's cookies for the next.
-        self._transport = httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS)
-        )
-
-    async def __aenter__(self) -> Proxy:
-        await self._transport.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        directory: Directory,
+        transport: httpx.AsyncBaseTransport,
+        tokens: Tokens,
+        metrics: GatewayMetrics,
     ) -> None:
-        await self._transport.__aexit__(kind, error, trace)
+        self._settings = settings
+        self._routes = table(settings.instances, settings.token_services)
+        self._tokens = tokens
+        self._metrics = metrics
+        self._upstreams = {
+            service: Upstream(
+                service,
+                directory,
+                transport,
+                balancer=Balancer(settings.policies.get(service, settings.policy)),
+                breaker=Breaker(service),
+                retries=settings.retries,
+                connect_seconds=settings.connect_seconds,
+            )
+            for service in dict.fromkeys(route.service for route in self._routes)
+        }
 
     async def handle(self, request: Request) -> Response:
-        """Answer with what an instance answers, or with a problem: 404, 502, 503 or 504."""
-        # As it was sent: a decoded %2F would choose one service here and another path there.
-        service = request.scope["raw_path"].split(b"/")[1].decode("latin-1")
-        turns = self._turns.get(service)
-        if turns is None:
-            raise Problem(404, "NO_ROUTE", f"no service answers for {request.scope['path']}")
-        for instance in turns.candidates():
+        """Answer with what an instance answers, or with a problem."""
+        path = request.scope["raw_path"].decode("latin-1")
+        route = find(self._routes, request.method, path)
+        if route is None:
+            raise Problem(404, "NO_ROUTE", f"no service answers for {request.method} {request.scope['path']}")
+        if route.token:
+            await self._tokens.check(request.headers.get("authorization"))
+        upstream = self._upstreams[route.service]
+        body = _Body(request)
+        seconds = self._seconds(route.service)
+        left = deadline.remaining()
+        seconds = seconds if left is None else min(seconds, left)
+        again = request.method in IDEMPOTENT or "idempotency-key" in request.headers
+        with self._metrics.calling(route.service, upstream.breaker) as call:
             try:
-                answer = await self._transport.handle_async_request(self._onward(request, instance))
+                reply = await upstream.send(
+                    lambda instance: _onward(request, route, instance, body, seconds),
+                    seconds=seconds,
+                    again=again,
+                    key=self._key(route.service, request),
+                )
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody is there to read it
-            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                # Nothing was sent, so the next instance may have the request, whatever its method.
-                log.warning("instance unreachable", service=service, instance=instance, reason=str(exc))
-            except httpx.TimeoutException as exc:
-                detail = f"{service} did not answer in time; whether it did the work is unknown"
-                raise Problem(504, "UPSTREAM_TIMEOUT", detail) from exc
-            except httpx.TransportError as exc:
-                log.warning("instance failed", service=service, instance=instance, reason=str(exc))
-                detail = f"{service} broke off; whether it did the work is unknown"
-                raise Problem(502, "UPSTREAM_FAILED", detail) from exc
-            else:
-                return _Answer(answer)
-        raise Problem(503, "NO_INSTANCE", f"no instance of {service} can be reached", headers={"Retry-After": "1"})
+            except (NoInstance, BrokenOff, DeadlineExceeded, CircuitOpen) as exc:
+                raise _problem(route.service, exc) from exc
+            call.answered(reply.response.status_code)
+            return _Answer(reply)
 
-    def _onward(self, request: Request, instance: str) -> httpx.Request:
-        """The request as the instance gets it: same method, path, query and body."""
-        target = request.scope["raw_path"]
-        if request.scope["query_string"]:
-            target += b"?" + request.scope["query_string"]
-        url = httpx.URL(instance)
-        headers = end_to_end(request.headers.raw, without=SET_HERE)
-        headers += [*_about(request), (b"host", url.netloc)]
-        body: httpx.AsyncByteStream | httpx.ByteStream = httpx.ByteStream(b"")
-        if "transfer-encoding" in request.headers:
-            # One way to tell the end of the body: two that disagree hide a second request in the first.
-            headers = [(name, value) for name, value in headers if name != b"content-length"]
-            headers.append((b"transfer-encoding", b"chunked"))
-            body = _Body(request)
-        elif "content-length" in request.headers:
-            body = _Body(request)
-        return httpx.Request(
-            request.method,
-            url.copy_with(raw_path=target),
-            headers=headers,
-            stream=body,
-            extensions={"timeout": self._timeouts},
-        )
+    def _seconds(self, service: str) -> float:
+        return self._settings.answer_limits.get(service, self._settings.answer_seconds)
 
+    def _key(self, service: str, request: Request) -> str:
+        """Who asks, for the policy sticky: whose token it is, or from which address."""
+        if self._settings.policies.get(service, self._settings.policy) is not Policy.STICKY:
+            return ""
+        return request.headers.get("authorization") or (request.client.host if request.client else "")
+
+
+def _problem(service: str, exc: NoInstance | BrokenOff | DeadlineExceeded | CircuitOpen) -> Problem:
+    """What the caller is told; hosts are for the log."""
+    log.warning("no answer", service=service, reason=str(exc))
+    match exc:
+        case DeadlineExceeded():
+            return Problem(504, "UPSTREAM_TIMEOUT", f"{service} did not answer in time; {_UNKNOWN}")
+        case BrokenOff():
+            return Problem(502, "UPSTREAM_FAILED", f"{service} broke off; {_UNKNOWN}")
+        case CircuitOpen(retry_after=seconds):
+            headers = {"Retry-After": str(max(1, round(seconds)))}
+            return Problem(503, "CIRCUIT_OPEN", f"{service} failed too often; it is left alone", headers=headers)
+        case NoInstance():
+            detail = f"no instance of {service} can be reached"
+            return Problem(503, "NO_INSTANCE", detail, headers={"Retry-After": "1"})
+
+
+_UNKNOWN: Final = "whether it did the work is unknown"
+
+
+class _Body:
+    """A caller's body, chunk by chunk as it comes; what has come is kept for a second try.
+
+    It is never longer than the gateway takes (`max_body_bytes`), so keeping it is cheap.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._stream: AsyncIterator[bytes] | None = None
+        self._come: list[bytes] = []
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The whole body from its beginning, whatever earlier tries have read of it."""
+        for chunk in list(self._come):
+            yield chunk
+        if self._stream is None:
+            self._stream = self._request.stream()
+        async for chunk in self._stream:
+            if chunk:
+                self._come.append(chunk)
+                yield chunk
+
+
+class _Try(httpx.AsyncByteStream):
+    """The body for one try."""
+
+    def __init__(self, body: _Body) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.chunks()
+
+
+def _onward(request: Request, route: Route, instance: Instance, body: _Body, seconds: float) -> httpx.Request:
+    """The request as the instance gets it: same method, query and body, the path as the route has it."""
+    target = request.scope["raw_path"][len(route.strip) :]
+    if request.scope["query_string"]:
+        target += b"?" + request.scope["query_string"]
+    url = httpx.URL(instance.url)
+    headers = end_to_end(request.headers.raw, without=SET_HERE | route.without)
+    headers += [*_about(request), (b"host", url.netloc), (_DEADLINE, deadline.header(seconds).encode())]
+    stream: httpx.AsyncByteStream | httpx.ByteStream = httpx.ByteStream(b"")
+    if "transfer-encoding" in request.headers:
+        # One way to tell the end of the body: two that disagree hide a second request in the first.
+        headers = [(name, value) for name, value in headers if name != b"content-length"]
+        headers.append((b"transfer-encoding", b"chunked"))
+        stream = _Try(body)
+    elif "content-length" in request.headers:
+        stream = _Try(body)
+    return httpx.Request(request.method, url.copy_with(raw_path=target), headers=headers, stream=stream)
+
+
+_DEADLINE: Final = deadline.HEADER.lower().encode()
 
 SET_HERE = frozenset(
     {
@@ -124,7 +213,10 @@ SET_HERE = frozenset(
         b"x-real-ip",
         b"x-forwarded-for",
         b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
         b"x-forwarded-proto",
+        _DEADLINE,
     }
 )
 """Of a request: what a caller claims about them is not passed on."""
@@ -146,32 +238,22 @@ def _about(request: Request) -> Headers:
     return found
 
 
-class _Body(httpx.AsyncByteStream):
-    """A caller's body, chunk by chunk as it comes."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._request.stream():
-            if chunk:
-                yield chunk
-
-
 class _Answer(StreamingResponse):
     """An instance's answer, streamed; cut off where the instance broke off, so that nobody takes it for whole."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, reply: Reply) -> None:
+        answer = reply.response
         assert isinstance(answer.stream, httpx.AsyncByteStream)
         super().__init__(answer.stream, answer.status_code)
         self.raw_headers = end_to_end(answer.headers.raw, without=SAID_TWICE)
-        self._upstream = answer.stream
+        self._reply = reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         except httpx.TransportError as exc:
             # Returning without the end of the body makes the server close the connection.
+            self._reply.broke_off()
             log.warning("instance broke off", path=scope["path"], reason=str(exc) or type(exc).__name__)
         finally:
-            await self._upstream.aclose()
+            await self._reply.aclose()

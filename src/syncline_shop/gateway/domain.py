@@ -1,9 +1,8 @@
-"""Which instance takes the next request, and which headers stay between two neighbours; pure."""
+"""Which headers stay between two neighbours; pure."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -21,21 +20,6 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-
-
-class RoundRobin:
-    """Each call starts one instance further on."""
-
-    def __init__(self, instances: Sequence[str]) -> None:
-        self._instances = tuple(instances)
-        self._turns = itertools.count()
-
-    def candidates(self) -> list[str]:
-        """All instances: the one whose turn it is, then the others in the order they are tried."""
-        if not self._instances:
-            return []
-        start = next(self._turns) % len(self._instances)
-        return [*self._instances[start:], *self._instances[:start]]
 
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]], *, without: Iterable[bytes] = ()) -> Headers:

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from dataclasses import dataclass
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline_shop.gateway.domain import HOP_BY_HOP, RoundRobin, end_to_end
+from syncline_shop.gateway.domain import HOP_BY_HOP, end_to_end
 from tests.servers import free_port
+from tests.unit.shop.instances import Instance, serving
+from tests.unit.shop.programs import program
 
 names = st.sampled_from([b"accept", b"Content-Type", b"X-Own", b"Keep-Alive", b"TE", b"Connection", b"Upgrade"])
-
-
-@given(st.integers(1, 5), st.integers(1, 40))
-def test_instances_take_turns(instances: int, requests: int) -> None:
-    turns = RoundRobin([str(number) for number in range(instances)])
-    firsts = [turns.candidates()[0] for _ in range(requests)]
-    assert firsts == [str(number % instances) for number in range(requests)]
-    assert sorted(turns.candidates()) == [str(number) for number in range(instances)]
 
 
 @given(st.lists(st.tuples(names, st.sampled_from([b"x-own", b"close, X-Own", b"value"]))))
@@ -42,146 +30,32 @@ def test_no_header_of_one_connection_is_passed_on(headers: list[tuple[bytes, byt
     assert passed == kept
 
 
-class Handler(BaseHTTPRequestHandler):
-    """An instance: echoes what it got, or misbehaves as the path wants it."""
-
-    protocol_version = "HTTP/1.1"
-    server: Instance
-
-    def do_GET(self) -> None:
-        body = self._body()
-        self.server.requests.append(self.requestline)
-        behaviour = self.path.split("/")[2].partition("?")[0]
-        getattr(self, f"_{behaviour}", self._echo)(body)
-
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = do_GET
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def _body(self) -> bytes:
-        if self.headers.get("transfer-encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
-
-    def _answer(self, body: bytes, *headers: tuple[str, str], status: int = 200) -> None:
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        if status not in (204, 304):
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD" and status not in (204, 304):
-            self.wfile.write(body)
-
-    def _echo(self, body: bytes) -> None:
-        told = {
-            "port": self.server.server_port,
-            "request": self.requestline,
-            "headers": [[name.lower(), value] for name, value in self.headers.items()],
-            "length": len(body),
-        }
-        self._answer(json.dumps(told).encode())
-
-    def _headers(self, _: bytes) -> None:
-        self._answer(
-            b"x",
-            ("Set-Cookie", "a=1"),
-            ("Set-Cookie", "b=2"),
-            ("Keep-Alive", "timeout=5"),
-            ("Connection", "X-Private"),
-            ("X-Private", "one hop"),
-            ("ETag", '"e"'),
-        )
-
-    def _gzip(self, _: bytes) -> None:
-        self._answer(gzip.compress(b"plain"), ("Content-Encoding", "gzip"))
-
-    def _status(self, _: bytes) -> None:
-        self._answer(b"no", status=int(self.path.rpartition("/")[2]))
-
-    def _break(self, _: bytes) -> None:
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _cut(self, _: bytes) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
-        self._break(b"")
-
-    def _mute(self, _: bytes) -> None:
-        self.server.go_on.wait(30)
-        self._break(b"")
-
-    def _slowly(self, _: bytes) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-        self.wfile.flush()
-        self.server.go_on.wait(30)
-        self.wfile.write(b"6\r\nsecond\r\n0\r\n\r\n")
-
-
-class Instance(ThreadingHTTPServer):
-    """An HTTP server on a port of its own."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: list[str] = []
-        self.go_on = threading.Event()
-
-    def handle_error(self, *_: Any) -> None:
-        """A connection that the handler broke on purpose."""
-
-
 @dataclass
 class Setting:
     """A gateway with two instances; `half` has one that is away, `away` no other."""
 
     url: str
     instances: list[Instance]
-    unused: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def setting() -> Iterator[Setting]:
-    instances = [Instance(), Instance()]
-    threads = [threading.Thread(target=instance.serve_forever, daemon=True) for instance in instances]
-    for thread in threads:
-        thread.start()
-    urls = [f"http://127.0.0.1:{instance.server_port}" for instance in instances]
     away = f"http://127.0.0.1:{free_port()}"
-    services = {"both": urls, "half": [away, urls[0]], "away": [away, away], "nobody": []}
-    environment = {
-        "GATEWAY_PORT": "0",
-        "GATEWAY_INSTANCES": json.dumps(services),
-        "GATEWAY_ANSWER_SECONDS": "0.5",
-        "GATEWAY_LOG_LEVEL": "error",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "syncline_shop.gateway"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    ) as gateway:
-        assert gateway.stdout is not None
-        url = gateway.stdout.readline().split()[1]
-        yield Setting(url, instances)
-        gateway.terminate()
-        assert gateway.wait(10) == 0
-    for instance in instances:
-        instance.shutdown()
-        instance.server_close()
+    with serving(2) as instances:
+        urls = [instance.url for instance in instances]
+        services = {"both": urls, "half": [away, urls[0]], "away": [away, away], "nobody": []}
+        environment = {"GATEWAY_INSTANCES": json.dumps(services), "GATEWAY_ANSWER_SECONDS": "0.5"}
+        with program("syncline_shop.gateway", GATEWAY_PORT="0", **environment) as gateway:
+            yield Setting(gateway.url, instances)
+            gateway.process.terminate()
+            assert gateway.process.wait(10) == 0
 
 
 @pytest.fixture
 def http(setting: Setting) -> Iterator[httpx.Client]:
     for instance in setting.instances:
         instance.requests.clear()
+        instance.broke.clear()
         instance.go_on.clear()
     with httpx.Client(base_url=setting.url) as client:
         yield client
@@ -334,6 +208,38 @@ def test_a_body_over_the_limit_is_413(http: httpx.Client) -> None:
     large = b"x" * ((1 << 20) + 1)
     assert http.post("/both/echo", content=large).status_code == 413
     assert http.post("/both/echo", content=iter([large])).status_code == 413
+
+
+def test_the_time_that_is_left_is_passed_on_and_a_caller_can_only_shorten_it(http: httpx.Client) -> None:
+    for sent, most in (({}, 500), ({"x-request-deadline": "99999999999999"}, 500)):
+        told = http.get("/both/echo", headers=sent).json()
+        named = [value for name, value in told["headers"] if name == "x-request-deadline"]
+        assert len(named) == 1
+        assert 0 < int(named[0]) - told["now"] + 100 <= most + 100
+    late = http.get("/both/echo", headers={"x-request-deadline": "1000"})
+    assert (late.status_code, late.json()["code"]) == (504, "DEADLINE_EXCEEDED")
+
+
+def test_what_may_be_done_twice_is_tried_on_the_other_with_its_whole_body(setting: Setting, http: httpx.Client) -> None:
+    for headers in ({}, {"idempotency-key": "k"}):
+        method = "POST" if headers else "PUT"
+        for instance in setting.instances:
+            instance.requests.clear()
+        answer = http.request(method, "/both/breakonce", content=iter([b"or", b"der"]), headers=headers)
+        assert answer.json()["length"] == 5
+        assert [len(instance.requests) for instance in setting.instances] == [1, 1]
+        for instance in setting.instances:
+            instance.broke.clear()
+
+
+def test_what_happened_is_counted_by_service_and_status(http: httpx.Client) -> None:
+    http.get("/both/status/418")
+    http.get("/away/echo")
+    metrics = http.get("/metrics").text
+    assert 'gateway_calls_total{service="both",status="418"} 1.0' in metrics
+    assert 'gateway_calls_total{service="away",status="none"}' in metrics
+    assert 'gateway_calls_in_flight{service="both"} 0.0' in metrics
+    assert 'gateway_circuit_open{service="both"} 0.0' in metrics
 
 
 def test_the_gateway_has_a_health_of_its_own(http: httpx.Client) -> None:

@@ -1,0 +1,145 @@
+"""Is a token genuine, meant for us, and still good? Keys come from user-service and are kept.
+
+A token names its key. One that names a key nobody knows makes us ask for the keys again, but not more
+often than every few seconds: made-up names must not become requests. Keys that cannot be renewed stay
+good, because a signature does not become wrong while user-service is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jwt
+import structlog
+
+from syncline.kit.clock import SYSTEM_CLOCK, Clock
+from syncline.kit.errors import Unavailable
+from syncline.kit.http.client import ServiceClient
+from syncline.kit.problems import Problem
+from syncline_shop.gateway.routes import JWKS_PATH
+
+log = structlog.get_logger(__name__)
+
+ALGORITHMS: Final = ("EdDSA", "RS256", "ES256")
+"""Only signatures with a public key: with HS256 allowed, that key would pass for a shared secret."""
+KEYS_SECONDS: Final = 300
+"""After this the keys are asked for again, so that a withdrawn one ends being good."""
+ASK_AGAIN_SECONDS: Final = 5
+AFTER_FAILURE_SECONDS: Final = 1
+
+
+class Tokens:
+    """Checks tokens. Not for several threads."""
+
+    def __init__(
+        self,
+        user_service: ServiceClient,
+        *,
+        issuer: str,
+        audience: str,
+        leeway_seconds: float = 5,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._user_service = user_service
+        self._issuer = issuer
+        self._audience = audience
+        self._leeway_seconds = leeway_seconds
+        self._clock = clock
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._failed = False
+        """The last time."""
+        self._ask_from = self._stale_from = -math.inf
+        self._asking = asyncio.Lock()
+
+    async def check(self, authorization: str | None) -> Mapping[str, Any]:
+        """The claims of the token in this header; a Problem with 401 if it is none that is good."""
+        if authorization is None:
+            raise _unauthorized("this address needs a token: send the header Authorization: Bearer <token>")
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise _unauthorized("the header Authorization must be: Bearer <token>", error="invalid_request")
+        return await self._claims(token.strip())
+
+    async def _claims(self, token: str) -> Mapping[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") not in ALGORITHMS:
+                raise jwt.InvalidAlgorithmError("its algorithm is not allowed")
+            key = await self._key(str(header.get("kid", "")))
+            claims: Mapping[str, Any] = jwt.decode(
+                token,
+                key,
+                # The key's own: a token must not choose another way to use it.
+                algorithms=[name for name in ALGORITHMS if name == key.algorithm_name],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=self._leeway_seconds,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.ExpiredSignatureError as exc:
+            raise _unauthorized("the token has expired: sign in again", error="invalid_token") from exc
+        except jwt.PyJWTError as exc:
+            log.info("token refused", reason=str(exc))
+            raise _unauthorized("the token is not valid here", error="invalid_token") from exc
+        return claims
+
+    async def _key(self, name: str) -> jwt.PyJWK:
+        """The key of this name. InvalidKeyError if there is none; a Problem with 503 if nobody can tell."""
+        if self._should_ask(name):
+            async with self._asking:
+                # Those who waited for the lock find what the first one has fetched.
+                if self._should_ask(name):
+                    await self._fetch()
+        if name in self._keys:
+            return self._keys[name]
+        if self._failed:
+            detail = "tokens cannot be checked now; try again later"
+            raise Problem(503, "KEYS_UNAVAILABLE", detail, headers={"Retry-After": "1"})
+        raise jwt.InvalidKeyError(f"no key has the name {name!r}")
+
+    def _should_ask(self, name: str) -> bool:
+        now = self._clock.monotonic()
+        return now >= self._ask_from and (name not in self._keys or now >= self._stale_from)
+
+    async def _fetch(self) -> None:
+        try:
+            answer = await self._user_service.get(JWKS_PATH)
+            if not answer.is_success:
+                raise ValueError(f"{JWKS_PATH} was answered with {answer.status_code}")
+            self._keys = _read(answer.json())
+        except (Unavailable, ValueError) as exc:
+            log.warning("no keys", reason=str(exc))
+            self._failed = True
+            self._ask_from = self._clock.monotonic() + AFTER_FAILURE_SECONDS
+        else:
+            self._failed = False
+            self._ask_from = self._clock.monotonic() + ASK_AGAIN_SECONDS
+            self._stale_from = self._clock.monotonic() + KEYS_SECONDS
+
+
+def _read(document: Any) -> dict[str, jwt.PyJWK]:
+    """Keys by name, those only that sign and whose algorithm is allowed."""
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise ValueError("this is no set of keys (RFC 7517)")
+    found = {}
+    for described in document["keys"]:
+        if not isinstance(described, dict) or described.get("use", "sig") != "sig":
+            continue
+        try:
+            key = jwt.PyJWK(described)
+        except jwt.PyJWTError as exc:
+            # One key that this library does not know must not take the others away.
+            log.warning("key skipped", kid=described.get("kid"), reason=str(exc))
+            continue
+        if key.algorithm_name in ALGORITHMS:
+            found[str(described.get("kid", ""))] = key
+    return found
+
+
+def _unauthorized(detail: str, *, error: str = "") -> Problem:
+    """401 as RFC 6750 has it: without a token there is no error to name."""
+    challenge = f'Bearer realm="syncline", error="{error}"' if error else 'Bearer realm="syncline"'
+    return Problem(401, "UNAUTHORIZED", detail, headers={"WWW-Authenticate": challenge})
