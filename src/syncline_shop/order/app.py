@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
@@ -13,9 +14,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from syncline.kit.db import Database
-from syncline.kit.messages import Producer
+from syncline.kit.messages import TopicCheck, TransactionalProducer
 from syncline.kit.problems import Problem
 from syncline.kit.service import Service, run
+from syncline_shop.contracts import ORDERS, STOCK_ORDERS
 from syncline_shop.order.domain import Order, TotalTooLarge
 from syncline_shop.order.publisher import OrderPublisher
 from syncline_shop.order.settings import OrderSettings, WriteMode
@@ -40,8 +42,16 @@ def build(settings: OrderSettings) -> Service:
     svc.ready_when("database", database.check)
     publisher = None
     if settings.write_mode is WriteMode.CONNECT:
-        producer = Producer(settings.bootstrap_servers, client_id="order-service", delivery_ms=settings.delivery_ms)
-        publisher = OrderPublisher(svc.during(producer))
+        stock = replace(STOCK_ORDERS, name=settings.stock_topic)
+        servers = settings.bootstrap_servers
+        topics = TopicCheck(servers, [ORDERS, stock], readers_after=settings.readers_after_seconds)
+        producer = TransactionalProducer(
+            servers,
+            transactional_id=settings.transactional_id or f"order-service-{uuid.uuid4()}",
+            delivery_ms=settings.delivery_ms,
+        )
+        # A tenth of the time that is left over by the producer.
+        publisher = OrderPublisher(svc.during(producer), svc.during(topics), stock, settings.delivery_ms / 10_000)
     svc.app.include_router(Orders(OrderStore(database), publisher).router)
     return svc
 
@@ -65,6 +75,7 @@ class Orders:
 
     async def place(
         self,
+        request: Request,
         user_id: UserId,
         body: NewOrder,
         response: Response,
@@ -79,7 +90,7 @@ class Orders:
         if self._publisher is None:
             await asyncio.to_thread(self._store.add, order)
         else:
-            await self._publisher.publish(order)
+            await self._publisher.publish(order, request.state.trace_id)
             synced = await self._wait(order, prefer, response)
         response.headers["Location"] = f"/order-service/{quote(user_id, safe='')}/orders/{order.order_id}"
         return OrderView.of(order, synced=synced)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field, SecretStr
 
-from syncline.kit.settings import ServiceSettings
+from syncline_shop.contracts import StockTopicSettings
 
 
 class WriteMode(StrEnum):
@@ -18,8 +18,8 @@ class WriteMode(StrEnum):
     """The instance publishes it; a sink connector writes it into the database that all read."""
 
 
-class OrderSettings(ServiceSettings, env_prefix="ORDER_"):
-    """ORDER_DATABASE_URL must be set; the rest has defaults."""
+class OrderSettings(StockTopicSettings, env_prefix="ORDER_"):
+    """ORDER_DATABASE_URL must be set; the rest has defaults. The stock topic's name is SHOP_STOCK_TOPIC."""
 
     write_mode: WriteMode = WriteMode.CONNECT
     database_url: SecretStr
@@ -28,3 +28,7 @@ class OrderSettings(ServiceSettings, env_prefix="ORDER_"):
     """Kafka, in mode connect."""
     delivery_ms: int = Field(default=3_000, ge=100)
     """How long a request waits for the broker before it is answered with 503."""
+    transactional_id: str = Field(default="", max_length=200)
+    """Of this instance alone; empty makes one up. A lasting one ends its predecessor's open transaction at once."""
+    readers_after_seconds: float = Field(default=30, ge=0)
+    """So long after the start a topic that no group reads is worth a warning."""

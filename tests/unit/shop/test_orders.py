@@ -16,16 +16,18 @@ import pytest
 from pydantic import SecretStr
 
 from syncline.broker import BrokerThread
-from syncline.ids import TopicPartition
-from syncline.kafka.client import Consumer
-from syncline.kafka.ports import BEGINNING, KafkaRecord
+from syncline.kafka.client import Admin
+from syncline.kafka.ports import KafkaRecord
 from syncline.kit.db import Database
-from syncline_shop.contracts import OrderRow
+from syncline.kit.settings import load
+from syncline_shop.catalog.settings import CatalogSettings
+from syncline_shop.contracts import STOCK_ORDERS, OrderRow
 from syncline_shop.order.app import build
 from syncline_shop.order.domain import Order
 from syncline_shop.order.settings import OrderSettings
 from syncline_shop.order.store import TABLES, OrderStore
 from tests.servers import free_port, wait_for
+from tests.unit.shop.stocks import TOPIC, read
 
 BODY: dict[str, Any] = {"productId": "CATALOG-0001", "quantity": 10, "unitPrice": 1000}
 PATH = "/order-service/roy/orders"
@@ -282,12 +284,72 @@ async def test_without_a_broker_an_order_is_refused_and_nothing_is_stored(tmp_pa
 
 def records(bootstrap: str) -> list[KafkaRecord]:
     """What is on the topic `orders`, at least one record."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader"})
-    consumer.assign({TopicPartition("orders", 0): BEGINNING})
-    try:
-        return wait_for(lambda: consumer.read(100, 0.1), "a record on the topic")
-    finally:
-        consumer.close()
+    return read(bootstrap, "orders", 1)
+
+
+async def test_in_mode_connect_the_catalog_hears_of_an_order_with_everything_about_it(
+    tmp_path: Path, broker: BrokerThread
+) -> None:
+    trace = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
+    async with service(tmp_path, bootstrap_servers=broker.bootstrap_servers) as http:
+        shown = (await http.post(PATH, json=BODY, headers={"traceparent": trace})).json()
+    (record,) = await asyncio.to_thread(read, broker.bootstrap_servers, TOPIC, 1, 3)
+    assert record.value == (
+        b'{"productId":"CATALOG-0001","quantity":10,"unitPrice":1000,"totalPrice":10000,"orderId":"%s","userId":"roy"}'
+        % shown["orderId"].encode()
+    )
+    assert record.key == shown["orderId"].encode()
+    headers = {name: (value or b"").decode() for name, value in record.headers or ()}
+    assert headers.pop("traceparent").startswith("00-" + "ab" * 16)
+    assert headers == {
+        "event_id": f"{shown['orderId']}:placed",
+        "event_type": "OrderPlaced",
+        "schema_version": "1",
+        "occurred_at": shown["createdAt"],
+    }
+
+
+async def test_large_totals_are_exact_on_both_topics(tmp_path: Path, broker: BrokerThread) -> None:
+    """AC-04."""
+    large = {"productId": "a", "quantity": 1500, "unitPrice": 1_500_000}
+    async with service(tmp_path, bootstrap_servers=broker.bootstrap_servers) as http:
+        assert (await http.post(PATH, json=large)).json()["totalPrice"] == 2_250_000_000
+    (row,) = await asyncio.to_thread(records, broker.bootstrap_servers)
+    (event,) = await asyncio.to_thread(read, broker.bootstrap_servers, TOPIC, 1, 3)
+    assert OrderRow.from_envelope(row.value or b"").total_price == 2_250_000_000
+    assert STOCK_ORDERS.decode(event.value).total_price == 2_250_000_000
+
+
+async def test_topics_are_made_as_declared_and_their_name_is_one_setting(tmp_path: Path, broker: BrokerThread) -> None:
+    """DEF-10: writer and reader agree, whatever the name is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOP_STOCK_TOPIC", "example-order-topic")
+        patch.setenv("CATALOG_DATABASE_URL", f"sqlite:///{tmp_path / 'catalog.db'}")
+        assert load(CatalogSettings).stock_topic == "example-order-topic"
+        async with service(tmp_path, bootstrap_servers=broker.bootstrap_servers) as http:
+            await http.post(PATH, json=BODY)
+            await asyncio.to_thread(read, broker.bootstrap_servers, "example-order-topic", 1, 3)
+    admin = Admin({"bootstrap.servers": broker.bootstrap_servers})
+    assert {fact.name: fact.partitions for fact in admin.topics() if not fact.internal} == {
+        "orders": 1,
+        "example-order-topic": 3,
+    }
+
+
+async def test_a_topic_that_nobody_reads_is_worth_a_warning(
+    tmp_path: Path, broker: BrokerThread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with service(tmp_path, bootstrap_servers=broker.bootstrap_servers, readers_after_seconds=0) as http:
+        await http.post(PATH, json=BODY)
+        said = ""
+
+        def warned() -> bool:
+            nonlocal said
+            said += capsys.readouterr().out
+            return said.count("nobody reads this topic") == 2
+
+        await asyncio.to_thread(wait_for, warned, "both topics are named")
+    assert TOPIC in said
 
 
 def write_row(store: OrderStore, found: list[KafkaRecord]) -> None:

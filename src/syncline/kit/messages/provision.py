@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -12,6 +13,7 @@ from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.errors import ConnectError
 from syncline.kafka.client import KAFKA
 from syncline.kafka.ports import Admin, Kafka
+from syncline.kit.errors import BrokerUnavailable
 from syncline.kit.messages.events import EventTopic
 from syncline.kit.messages.topics import Topic
 
@@ -73,6 +75,15 @@ class TopicCheck:
         self._kafka = kafka
         self._clock = clock
         self._stopping = threading.Event()
+        self._made = threading.Event()
+
+    async def made(self, seconds: float) -> None:
+        """Wait until the topics are there; BrokerUnavailable when they are not within the time.
+
+        A record sent before would make the broker create its topic with other partitions than declared.
+        """
+        if not self._made.is_set() and not await asyncio.to_thread(self._made.wait, seconds):
+            raise BrokerUnavailable("the broker has not answered yet whether the topics exist")
 
     async def __aenter__(self) -> TopicCheck:
         self._stopping.clear()
@@ -85,9 +96,13 @@ class TopicCheck:
 
     def _run(self) -> None:
         admin = self._kafka.admin(self._properties)
-        self._until_answered(lambda: ensure(admin, self._topics))
+        self._until_answered(lambda: self._make(admin))
         self._clock.wait(self._stopping, self._readers_after)
         self._until_answered(lambda: self._warn_of_orphans(admin))
+
+    def _make(self, admin: Admin) -> None:
+        ensure(admin, self._topics)
+        self._made.set()
 
     def _until_answered(self, ask: Callable[[], None]) -> None:
         while not self._stopping.is_set():
