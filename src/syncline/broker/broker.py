@@ -24,6 +24,7 @@ from syncline.broker.credentials import KIND as SCRAM_KIND
 from syncline.broker.credentials import Credentials
 from syncline.broker.endpoints import Endpoint
 from syncline.broker.errors import BrokerError, KafkaError, StorageError
+from syncline.broker.features import Features
 from syncline.broker.files import OpenFiles, sync_folder, write_durably
 from syncline.broker.flusher import Flusher
 from syncline.broker.group_log import GroupLog
@@ -87,6 +88,7 @@ class Broker:
         self._files = OpenFiles()
         self._flusher = Flusher(self.settings.text("flush"), self._files)
         self._metadata: PartitionLog
+        self.features: Features
         self.topics: Topics
         self.groups: GroupCoordinator
         self.transactions: Transactions
@@ -231,6 +233,7 @@ class Broker:
             due=self._flusher.due,
         )
         topics: dict[str, Mapping[str, Any]] = {}
+        levels: dict[str, int] = {}
         for record in self._metadata.records():
             kind, _, name = (record.key or b"").decode().partition(":")
             if kind == "topic" and record.value is None:
@@ -239,10 +242,13 @@ class Broker:
                 topics[name] = json.loads(record.value or b"{}")
             elif kind == SCRAM_KIND:
                 self.credentials.replay(name, record.value)
+            elif kind == "feature":
+                levels[name] = int(record.value or b"0")
             elif kind == "producer-ids":
                 self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
         self.topics = Topics(self.folder, self.settings, self._metadata, self._files, self._flusher.due)
         self.topics.replay(topics)
+        self.features = Features(self._metadata, levels)
         offsets = self.topics.get(OFFSETS_TOPIC)
         if offsets is None:
             offsets = self.topics.create(
@@ -357,7 +363,7 @@ class Broker:
                 }
                 for api in sorted(APIS.values(), key=lambda api: api.key)
             ],
-            "finalized_features_epoch": -1,
+            **self.features.described(),
         }
 
 

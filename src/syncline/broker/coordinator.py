@@ -295,9 +295,9 @@ class GroupCoordinator:
             self.offsets.put_pending(producer_id, group_id, place, committed, first + number)
         self._named(group_id)
 
-    def complete_transaction(self, producer_id: int, commit: bool) -> None:
-        """A producer's transaction ended, and its markers are written: apply or forget what it held."""
-        self.offsets.complete(producer_id, commit)
+    def complete_transaction(self, producer_id: int, partition: int, commit: bool) -> None:
+        """A producer's transaction ended, and its marker is in a partition of the log: apply or forget what it held."""
+        self.offsets.complete(producer_id, commit, lambda group_id: self.partition_of(group_id) == partition)
 
     def check_fetch(self, group_id: str, member_id: str | None, epoch: int) -> None:
         """KafkaError when the group's offsets may not be read with these credentials."""
@@ -452,7 +452,7 @@ class GroupCoordinator:
         replayed: dict[str, Replayed] = {}
         for entry in self._log.replay():
             if isinstance(entry, Ended):
-                self.offsets.complete(entry.producer_id, entry.commit)
+                self.complete_transaction(entry.producer_id, entry.partition, entry.commit)
                 continue
             try:
                 if entry.key.kind is Kind.OFFSET:

@@ -36,6 +36,8 @@ class Ended(NamedTuple):
     """A transaction that ended, read back."""
 
     producer_id: int
+    partition: int
+    """Of the log: of what the producer committed in the others this does not speak."""
     commit: bool
 
 
@@ -73,7 +75,7 @@ class GroupLog:
                 if batch.control:
                     kind = marker_kind(data, batch)
                     if kind is not None:
-                        yield Ended(batch.producer_id, kind == COMMIT)
+                        yield Ended(batch.producer_id, number, kind == COMMIT)
                     continue
                 for record in records_of(data, batch):
                     try:

@@ -19,6 +19,7 @@ from syncline.broker.records import (
     HEADER_SIZE,
     LEADER_EPOCH,
     Batch,
+    Marker,
     Record,
     batch_at,
     batches,
@@ -149,11 +150,13 @@ class PartitionLog:
         data = make_batch(records, now_ms)
         return self.append(data, checked_batches(data))
 
-    def append_marker(self, producer_id: int, epoch: int, kind: int, now_ms: int) -> None:
-        """End a producer's transaction here."""
-        data = make_marker(producer_id, epoch, kind, now_ms)
+    def append_marker(self, producer_id: int, epoch: int, kind: int, now_ms: int, coordinator_epoch: int = 0) -> None:
+        """End a producer's transaction here; KafkaError when that is no longer its epoch."""
+        marker = Marker(producer_id, epoch, kind, now_ms, coordinator_epoch)
+        self.producers.check_marker(producer_id, epoch, coordinator_epoch)
+        data = make_marker(marker)
         offset = self.append(data, checked_batches(data))
-        self.producers.end(producer_id, epoch, kind, offset)
+        self.producers.end(marker, offset)
         self._wake()
 
     def _failed(self, exc: OSError) -> StorageError:

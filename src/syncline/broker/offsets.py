@@ -6,7 +6,7 @@ also when the earlier is part of a transaction that ends after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -57,9 +57,13 @@ class Offsets:
         waiting = self.pending.setdefault(producer_id, {})
         waiting.setdefault(group, {})[place] = Kept(committed, position)
 
-    def complete(self, producer_id: int, commit: bool) -> None:
-        """The producer's transaction ended: what it held counts now, or never did."""
-        for group, places in self.pending.pop(producer_id, {}).items():
+    def complete(self, producer_id: int, commit: bool, among: Callable[[str], bool] = lambda group: True) -> None:
+        """The producer's transaction ended for these groups: what it held for them counts now, or never did."""
+        waiting = self.pending.get(producer_id, {})
+        ended = {group: waiting.pop(group) for group in list(waiting) if among(group)}
+        if not waiting:
+            self.pending.pop(producer_id, None)
+        for group, places in ended.items():
             if not commit:
                 continue
             known = self._groups.setdefault(group, {})

@@ -14,8 +14,15 @@ from typing import Final, NamedTuple
 
 from crc32c import crc32c
 
-from syncline.broker.errors import INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError
-from syncline.broker.records import ABORT, NO_PRODUCER, Batch
+from syncline.broker.errors import (
+    INVALID_PRODUCER_EPOCH,
+    INVALID_RECORD,
+    INVALID_TXN_STATE,
+    OUT_OF_ORDER_SEQUENCE_NUMBER,
+    TRANSACTION_COORDINATOR_FENCED,
+    KafkaError,
+)
+from syncline.broker.records import ABORT, NO_PRODUCER, Batch, Marker
 
 REMEMBERED: Final = 5
 """Batches per producer in which a duplicate is recognised; clients have at most five in flight."""
@@ -66,31 +73,43 @@ class Producers:
         self.entries: dict[int, Entry] = {}
         self.aborted: list[Aborted] = []
 
-    def check(self, batch: Batch) -> Written | None:
+    def knows(self, producer_id: int, epoch: int) -> bool:
+        """Whether the coordinator need not be asked: the producer's transaction is open here, or its epoch is over."""
+        entry = self.entries.get(producer_id)
+        return entry is not None and (epoch < entry.epoch or (epoch == entry.epoch and entry.open_since is not None))
+
+    def check(self, batch: Batch, *, from_zero: bool = False) -> Written | None:
         """The earlier batch that `batch` repeats, or None when it is new.
 
-        Raises KafkaError when its epoch is old or its sequence leaves a gap.
+        Raises KafkaError when its epoch is old or its sequence leaves a gap. What a producer writes first may begin
+        anywhere, since what it wrote before may be deleted; with `from_zero` it may not (KIP-890).
         """
+        if batch.producer_id == NO_PRODUCER:
+            return None
+        if batch.base_sequence < 0:
+            raise KafkaError(INVALID_RECORD, "Batches with a producer ID must have a sequence")
         entry = self.entries.get(batch.producer_id)
-        if batch.producer_id == NO_PRODUCER or entry is None:
+        if entry is None:
+            if from_zero and batch.base_sequence != 0:
+                raise _out_of_order(batch, 0)
             return None
         if batch.producer_epoch < entry.epoch:
             raise KafkaError(
                 INVALID_PRODUCER_EPOCH,
                 f"producer {batch.producer_id} has epoch {entry.epoch}, the batch {batch.producer_epoch}",
             )
-        if batch.base_sequence < 0:
-            return None
-        if batch.producer_epoch > entry.epoch:
-            if batch.base_sequence != 0:
-                raise _out_of_order(batch, 0)
-            return None
-        for known in entry.written:
-            if (known.first_sequence, known.last_sequence) == (batch.base_sequence, batch.last_sequence):
-                return known
-        expected = (entry.last_sequence + 1) & 0x7FFFFFFF
-        if entry.written and batch.base_sequence != expected:
+        expected = 0
+        if batch.producer_epoch == entry.epoch:
+            for known in entry.written:
+                if (known.first_sequence, known.last_sequence) == (batch.base_sequence, batch.last_sequence):
+                    return known
+            expected = (entry.last_sequence + 1) & 0x7FFFFFFF
+        if batch.base_sequence != expected:
             raise _out_of_order(batch, expected)
+        if entry.open_since is not None and not batch.transactional:
+            raise KafkaError(
+                INVALID_TXN_STATE, f"producer {batch.producer_id} has a transaction open, the batch is outside of it"
+            )
         return None
 
     def absorb(self, batch: Batch, base_offset: int) -> None:
@@ -110,17 +129,31 @@ class Producers:
         if batch.transactional and entry.open_since is None:
             entry.open_since = base_offset
 
-    def end(self, producer_id: int, epoch: int, kind: int, marker_offset: int) -> Aborted | None:
-        """Take note of a marker; the aborted range if there was one to abort."""
-        entry = self.entries.setdefault(producer_id, Entry(epoch))
-        if epoch > entry.epoch:
-            entry.epoch = epoch
+    def check_marker(self, producer_id: int, epoch: int, coordinator_epoch: int) -> None:
+        """KafkaError for a marker of an epoch, the producer's or the coordinator's, that is over."""
+        entry = self.entries.get(producer_id)
+        if entry is None:
+            return
+        if epoch < entry.epoch:
+            raise KafkaError(INVALID_PRODUCER_EPOCH, f"producer {producer_id} has epoch {entry.epoch} by now")
+        if coordinator_epoch < entry.coordinator_epoch:
+            raise KafkaError(
+                TRANSACTION_COORDINATOR_FENCED, f"the coordinator has epoch {entry.coordinator_epoch} by now"
+            )
+
+    def end(self, marker: Marker, offset: int) -> Aborted | None:
+        """Take note of a marker at `offset`; the aborted range if there was one to abort."""
+        entry = self.entries.setdefault(marker.producer_id, Entry(marker.epoch))
+        if marker.epoch > entry.epoch:
+            entry.epoch = marker.epoch
             entry.written.clear()
+        entry.coordinator_epoch = marker.coordinator_epoch
+        entry.last_timestamp = marker.timestamp
         first, entry.open_since = entry.open_since, None
-        if kind != ABORT or first is None:
+        if marker.kind != ABORT or first is None:
             return None
         stable = self.first_open()
-        found = Aborted(producer_id, first, marker_offset, marker_offset if stable is None else stable)
+        found = Aborted(marker.producer_id, first, offset, offset if stable is None else stable)
         self.aborted.append(found)
         return found
 

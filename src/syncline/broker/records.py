@@ -339,17 +339,37 @@ ABORT: Final = 0
 COMMIT: Final = 1
 
 
-def make_marker(producer_id: int, epoch: int, kind: int, now_ms: int, coordinator_epoch: int = 0) -> bytes:
+class Marker(NamedTuple):
+    """What a control batch says that ends a transaction."""
+
+    producer_id: int
+    epoch: int
+    kind: int
+    """`ABORT` or `COMMIT`."""
+    timestamp: int
+    coordinator_epoch: int = 0
+
+
+def make_marker(marker: Marker) -> bytes:
     """The control batch that ends a transaction in a partition."""
-    key, value = struct.pack(">hh", 0, kind), struct.pack(">hi", 0, coordinator_epoch)
-    producer = Producer(producer_id, epoch, -1)
-    return make_batch([(key, value)], now_ms, producer=producer, transactional=True, control=True)
+    key, value = struct.pack(">hh", 0, marker.kind), struct.pack(">hi", 0, marker.coordinator_epoch)
+    producer = Producer(marker.producer_id, marker.epoch, -1)
+    return make_batch([(key, value)], marker.timestamp, producer=producer, transactional=True, control=True)
+
+
+def marker_of(data: bytes | memoryview, batch: Batch) -> Marker | None:
+    """What a control batch says if it ends a transaction; None for other control batches."""
+    for record in records_of(data, batch):
+        if record.key is not None and len(record.key) >= 4:
+            kind: int = struct.unpack_from(">hh", record.key)[1]
+            if kind in (ABORT, COMMIT):
+                value = record.value or b""
+                coordinator = struct.unpack_from(">hi", value)[1] if len(value) >= 6 else 0
+                return Marker(batch.producer_id, batch.producer_epoch, kind, batch.max_timestamp, coordinator)
+    return None
 
 
 def marker_kind(data: bytes | memoryview, batch: Batch) -> int | None:
     """ABORT or COMMIT for a control batch that ends a transaction; None for other control batches."""
-    for record in records_of(data, batch):
-        if record.key is not None and len(record.key) >= 4:
-            kind: int = struct.unpack_from(">hh", record.key)[1]
-            return kind if kind in (ABORT, COMMIT) else None
-    return None
+    found = marker_of(data, batch)
+    return None if found is None else found.kind

@@ -12,7 +12,7 @@ from typing import Final
 
 from syncline.broker.files import OpenFiles
 from syncline.broker.producers import Aborted, Producers
-from syncline.broker.records import Batch, marker_kind
+from syncline.broker.records import Batch, marker_of
 from syncline.broker.segment import Segment
 from syncline.broker.swap import finish_swap
 
@@ -105,8 +105,8 @@ def _replay(producers: Producers, segments: Sequence[Segment], start: int, end: 
     for segment, batch in _batches(segments, start, end):
         if not batch.control:
             producers.absorb(batch, batch.base_offset)
-        elif (kind := marker_kind(segment.read(batch.position, batch.size), batch._replace(position=0))) is not None:
-            producers.end(batch.producer_id, batch.producer_epoch, kind, batch.base_offset)
+        elif (marker := marker_of(segment.read(batch.position, batch.size), batch._replace(position=0))) is not None:
+            producers.end(marker, batch.base_offset)
 
 
 def _batches(segments: Sequence[Segment], start: int, end: int) -> Iterator[tuple[Segment, Batch]]:

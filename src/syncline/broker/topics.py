@@ -101,6 +101,11 @@ class Topics:
             raise KafkaError(UNKNOWN_TOPIC_OR_PARTITION)
         return topic.partitions[number]
 
+    def has(self, name: str, number: int) -> bool:
+        """Whether there is such a partition."""
+        topic = self._by_name.get(name)
+        return topic is not None and 0 <= number < len(topic.partitions)
+
     def logs(self) -> Iterator[PartitionLog]:
         for topic in self._by_name.values():
             yield from topic.partitions

@@ -107,7 +107,7 @@ class World:
         """A transaction ends: its marker is written, then the coordinator is told."""
         disk = self.disks[self.groups.partition_of(group_id)]
         disk.append_marker(producer, 0, kind, self.time.wall_ms())
-        self.groups.complete_transaction(producer, kind == COMMIT)
+        self.groups.complete_transaction(producer, self.groups.partition_of(group_id), kind == COMMIT)
 
     def offset(self, group_id: str = "g", place: Place = ORDERS) -> int | None:
         found = self.groups.offsets.get(group_id, place)
@@ -405,7 +405,7 @@ def test_a_deleted_topic_takes_its_offsets_along(world: World) -> None:
     world.commit("g", ORDERS, USERS)
     world.commit_pending("h", ORDERS)
     world.groups.forget_topic("orders")
-    world.groups.complete_transaction(1, commit=True)
+    world.groups.complete_transaction(1, world.groups.partition_of("h"), commit=True)
     assert set(world.restart().offsets.of("g")) == {USERS}
     assert world.groups.offsets.of("h") == {}
 

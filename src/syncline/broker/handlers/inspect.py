@@ -15,7 +15,7 @@ from syncline.broker.errors import (
 )
 from syncline.broker.log import PartitionLog
 from syncline.broker.topic_regex import compiled
-from syncline.broker.transactions import Phase
+from syncline.broker.transaction_log import Phase
 from syncline.broker.wire import Answer, Api, Context
 
 PHASES = {

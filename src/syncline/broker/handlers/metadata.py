@@ -12,6 +12,7 @@ from syncline.broker.errors import (
     UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
 )
+from syncline.broker.features import UPGRADE
 from syncline.broker.topics import Topic
 from syncline.broker.wire import Answer, Api, Context
 
@@ -20,7 +21,23 @@ NO_AUTHORIZED_OPERATIONS = -2147483648
 
 
 def api_versions(broker: Any, request: Any, context: Context) -> Answer:
-    return {"error_code": NONE, **broker.api_versions()}
+    found = broker.api_versions()
+    if context.api_version < 4:
+        # Older clients take a lowest level of 0 for an error (KAFKA-17011).
+        found["supported_features"] = [one for one in found["supported_features"] if one["min_version"] > 0]
+    return {"error_code": NONE, **found}
+
+
+def update_features(broker: Any, request: Any, context: Context) -> Answer:
+    wanted = {
+        one.feature: (one.max_version_level, getattr(one, "upgrade_type", UPGRADE)) for one in request.feature_updates
+    }
+    try:
+        broker.features.update(wanted, validate_only=getattr(request, "validate_only", False))
+    except KafkaError as exc:
+        return {"error_code": exc.code, "error_message": exc.message, "results": []}
+    results = [{"feature": name, "error_code": NONE, "error_message": "NONE"} for name in wanted]
+    return {"error_code": NONE, "error_message": None, "results": results}
 
 
 def metadata(broker: Any, request: Any, context: Context) -> Answer:
@@ -98,4 +115,5 @@ APIS = (
     Api(18, 0, 4, api_versions),
     Api(3, 0, 12, metadata),
     Api(60, 0, 1, describe_cluster),
+    Api(57, 0, 2, update_features),
 )

@@ -38,7 +38,8 @@ def _one(broker: Any, topic: str, part: Any, committed: bool) -> dict[str, Any]:
         answer["offset"] = log.start_offset
     elif part.timestamp != LATEST_TIERED:
         found = log.newest_time() if part.timestamp == MAX_TIMESTAMP else log.find_time(part.timestamp)
-        if found is not None:
+        # What cannot be fetched yet is not found either.
+        if found is not None and (not committed or found[0] < log.last_stable_offset):
             answer["offset"], answer["timestamp"] = found
     return answer
 

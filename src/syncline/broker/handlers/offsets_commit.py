@@ -7,16 +7,17 @@ from typing import Any
 
 from syncline.broker.coordinator import Credentials
 from syncline.broker.errors import (
-    INVALID_PRODUCER_EPOCH,
+    INVALID_GROUP_ID,
     NONE,
     OFFSET_METADATA_TOO_LARGE,
-    PRODUCER_FENCED,
     UNKNOWN_TOPIC_OR_PARTITION,
     UNSTABLE_OFFSET_COMMIT,
     KafkaError,
 )
 from syncline.broker.group_records import Committed
+from syncline.broker.handlers.claims import as_leader
 from syncline.broker.offsets import Place
+from syncline.broker.transactions import SECOND_VERSION
 from syncline.broker.wire import Answer, Api, Context
 
 NOTHING = Committed(-1)
@@ -49,15 +50,16 @@ def txn_offset_commit(broker: Any, request: Any, context: Context) -> Answer:
     codes, offsets = _checked(broker, request.topics, -1)
     producer = (request.transactional_id, request.producer_id, request.producer_epoch)
     try:
+        if not request.group_id:
+            raise KafkaError(INVALID_GROUP_ID)
         if context.api_version >= 5:
             # Since KIP-890 committing offsets makes them part of the transaction; before, a request of its own did.
-            broker.transactions.add_offsets(*producer, request.group_id)
+            broker.transactions.add_offsets(*producer, request.group_id, SECOND_VERSION)
         broker.transactions.check_offsets(*producer, request.group_id)
         broker.groups.check_commit(request.group_id, by, transactional=True)
         broker.groups.commit_pending(request.group_id, offsets, request.producer_id, request.producer_epoch)
     except KafkaError as exc:
-        # As the partition's leader, not the transaction coordinator, would say it.
-        code = INVALID_PRODUCER_EPOCH if exc.code == PRODUCER_FENCED else exc.code
+        code = as_leader(exc.code, abortable=context.api_version >= 4)
         codes.update(dict.fromkeys(offsets, code))
     return {"topics": _answers(codes)}
 

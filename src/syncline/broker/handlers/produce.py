@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import Any, Final
 
 from syncline.broker.errors import (
     INVALID_RECORD,
     INVALID_REQUIRED_ACKS,
-    INVALID_TXN_STATE,
-    KAFKA_STORAGE_ERROR,
     MESSAGE_TOO_LARGE,
     NONE,
     KafkaError,
 )
+from syncline.broker.handlers.claims import Claims, claimed
 from syncline.broker.log import PartitionLog
-from syncline.broker.records import NO_PRODUCER, Batch, checked_batches, records_of, restamped
+from syncline.broker.records import Batch, checked_batches, records_of, restamped
 from syncline.broker.wire import Answer, Api, Context
 
-log = logging.getLogger(__name__)
+ACKS: Final = (-1, 0, 1)
 
 
 def produce(broker: Any, request: Any, context: Context) -> Answer:
     answers = []
+    rights = claimed(broker, request, context.api_version) if request.acks in ACKS else Claims()
     for topic in request.topic_data:
-        partitions = [_partition(broker, topic.name, part, request, context) for part in topic.partition_data]
+        partitions = [_partition(broker, topic.name, part, request, rights) for part in topic.partition_data]
         answers.append({"name": topic.name, "partition_responses": partitions})
     if request.acks == 0:
         return None
     return {"responses": answers}
 
 
-def _partition(broker: Any, topic: str, part: Any, request: Any, context: Context) -> dict[str, Any]:
+def _partition(broker: Any, topic: str, part: Any, request: Any, rights: Claims) -> dict[str, Any]:
     try:
-        if request.acks not in (-1, 0, 1):
+        if request.acks not in ACKS:
             raise KafkaError(INVALID_REQUIRED_ACKS)
         partition = broker.topics.partition(topic, part.index)
-        base, stamp = _append(
-            broker, broker.topics.get(topic), part.index, partition, bytes(part.records or b""), request
-        )
+        if (refusal := rights.refused.get((topic, part.index))) is not None:
+            raise refusal
+        fresh = (topic, part.index) in rights.added
+        base, stamp = _append(broker, broker.topics.get(topic), partition, bytes(part.records or b""), from_zero=fresh)
     except KafkaError as exc:
         return _refused(part.index, exc.code, exc.message)
-    except OSError as exc:
-        log.error("partition %s-%s cannot be written: %s", topic, part.index, exc)
-        return _refused(part.index, KAFKA_STORAGE_ERROR, str(exc))
     return {
         "index": part.index,
         "error_code": NONE,
@@ -63,21 +60,25 @@ def _refused(index: int, code: int, message: str | None) -> dict[str, Any]:
     }
 
 
-def _append(broker: Any, topic: Any, index: int, partition: PartitionLog, data: bytes, request: Any) -> tuple[int, int]:
-    """Offset of the first record and the append time (-1 unless the broker sets it)."""
+def _append(broker: Any, topic: Any, partition: PartitionLog, data: bytes, *, from_zero: bool) -> tuple[int, int]:
+    """Offset of the first record and the append time (-1 unless the broker sets it).
+
+    `from_zero`: a producer that is not known here begins with sequence 0.
+    """
     found = checked_batches(data)
-    if not found:
-        raise KafkaError(INVALID_RECORD, "no records")
+    if len(found) != 1:
+        raise KafkaError(INVALID_RECORD, f"a partition takes exactly one record batch in a request, not {len(found)}")
     largest = int(broker.topics.config(topic, "max.message.bytes"))
     if any(batch.size > largest for batch in found):
         raise KafkaError(MESSAGE_TOO_LARGE, f"a batch is larger than max.message.bytes={largest}")
     if "compact" in broker.topics.config(topic, "cleanup.policy"):
         _check_keys(data, found)
-    for batch in found:
-        _check_transaction(broker, topic.name, index, batch, request)
-        repeated = partition.producers.check(batch)
-        if repeated is not None:
-            return repeated.base_offset, -1
+    (batch,) = found
+    if batch.control:
+        raise KafkaError(INVALID_RECORD, "clients may not write control records")
+    repeated = partition.producers.check(batch, from_zero=from_zero)
+    if repeated is not None:
+        return repeated.base_offset, -1
     stamp = -1
     if broker.topics.config(topic, "message.timestamp.type") == "LogAppendTime":
         stamp = broker.now_ms()
@@ -92,13 +93,4 @@ def _check_keys(data: bytes, found: list[Batch]) -> None:
             raise KafkaError(INVALID_RECORD, "Compacted topic cannot accept message without key")
 
 
-def _check_transaction(broker: Any, topic: str, index: int, batch: Batch, request: Any) -> None:
-    if batch.control:
-        raise KafkaError(INVALID_RECORD, "clients may not write control records")
-    if batch.producer_id == NO_PRODUCER or not batch.transactional:
-        return
-    if not broker.transactions.may_write(request.transactional_id, batch, topic, index):
-        raise KafkaError(INVALID_TXN_STATE, "the partition is not part of an open transaction")
-
-
-APIS = (Api(0, 3, 11, produce, advertised_lowest=0),)
+APIS = (Api(0, 3, 12, produce, advertised_lowest=0),)
