@@ -75,7 +75,7 @@ def test_a_database_server_serves_as_the_one_database(
         assert database.server.password.encode() not in text
 
 
-@pytest.mark.parametrize("option", ["--gateway-port", "--connect-port", "--broker-port"])
+@pytest.mark.parametrize("option", ["--gateway-port", "--connect-port", "--broker-port", "--discovery-port"])
 def test_a_taken_port_is_one_sentence_that_names_it(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -137,6 +137,6 @@ def test_an_interrupt_half_way_leaves_nothing_and_says_so(tmp_path: Path) -> Non
 def test_kill_9_leaves_no_process(tmp_path: Path) -> None:
     with Command(["demo", *RANDOM_PORTS], tmp_path) as demo:
         demo.wait_for("Ctrl-C stops everything.")
-        assert len(demo.running()) == 5
+        assert len(demo.running()) == 6
         demo.send(signal.SIGKILL)
         wait_for(lambda: demo.running() == [], "every child ends by itself", 20)

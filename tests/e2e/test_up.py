@@ -70,6 +70,7 @@ VICTIMS = {
     "worker": "connect-standalone",
     "order-service": "syncline_shop.order",
     "gateway": "syncline_shop.gateway",
+    "discovery": "syncline_shop.discovery",
 }
 """Names as they are shown, and what their command lines hold."""
 
@@ -82,6 +83,18 @@ def test_when_a_part_is_killed_the_rest_is_stopped_and_the_part_is_named(up: Com
     assert up.err.startswith(f"syncline: {name}")
     assert "was killed by signal 9" in up.err
     assert len(up.err.splitlines()) == 1
+
+
+def test_the_gateway_finds_every_instance_by_the_registry(up: Command) -> None:
+    page = httpx.get(up.address("discovery"))
+    apps = httpx.get(f"{up.address('discovery')}/eureka/apps", headers={"accept": "application/json"}).json()
+    listed = {app["name"]: app["instance"] for app in apps["applications"]["application"]}
+    assert {name: len(found) for name, found in listed.items()} == {"ORDER-SERVICE": 2, "GATEWAY": 1}
+    for number in (1, 2):
+        assert up.address(f"order-service {number}") in page.text
+    answers = [httpx.get(f"{up.address('gateway')}/order-service/health-check").text for _ in range(10)]
+    assert len(set(answers)) == 2
+    assert answers == answers[:2] * 5
 
 
 def test_a_second_one_on_the_same_data_is_refused_in_one_sentence(up: Command, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The sample shop as child processes: broker, worker, order services, gateway, and the sink between them.
+"""The sample shop as child processes: broker, worker, registry, order services, gateway, and the sink.
 
 The shop is started by the names of its modules; nothing of it is imported here.
 """
@@ -38,12 +38,15 @@ class Shop:
         gateway_port: int,
         connect_port: int,
         broker_port: int,
+        discovery_port: int,
     ) -> None:
         """Data goes to `folder`."""
         self.supervisor = supervisor
         self.database = database
         self.bootstrap = f"{LOCAL}:{broker_port or free_port()}"
         self.connect_url = f"http://{LOCAL}:{connect_port or free_port()}"
+        self.discovery_url = f"http://{LOCAL}:{discovery_port or free_port()}"
+        self._registry_url = f"{self.discovery_url}/eureka"
         self._gateway_port = gateway_port
         self._folder = folder
         self._http = httpx.Client(timeout=5)
@@ -57,6 +60,20 @@ class Shop:
             module="syncline",
             arguments=["broker", "--data", str(self._folder / "broker"), "--port", port],
             ready=lambda _: _listens(int(port)),
+        )
+
+    def discovery(self) -> Child:
+        """Start the registry, where services say where they are."""
+        return self._start(
+            name="discovery",
+            # Services take their leave there, so it stops after them.
+            stage=Stage.WORKER,
+            module="syncline_shop.discovery",
+            environment={
+                "DISCOVERY_PORT": self.discovery_url.rpartition(":")[2],
+                "DISCOVERY_DRAIN_SECONDS": _DRAIN_SECONDS,
+            },
+            ready=self._serves,
         )
 
     def worker(self) -> Child:
@@ -109,26 +126,36 @@ class Shop:
             name=name,
             stage=Stage.SERVICE,
             module="syncline_shop.order",
-            environment={**environment, "ORDER_PORT": "0", "ORDER_DRAIN_SECONDS": _DRAIN_SECONDS},
+            environment={
+                **environment,
+                "ORDER_PORT": "0",
+                "ORDER_REGISTRY_URL": self._registry_url,
+                "ORDER_DRAIN_SECONDS": _DRAIN_SECONDS,
+            },
             ready=self._serves,
         )
 
-    def gateway(self, instances: Sequence[Child]) -> Child:
-        """Start the gateway in front of order services that are ready."""
+    def gateway(self, orders: Sequence[Child]) -> Child:
+        """Start the gateway once the registry lists these order services and no others, so that they take turns."""
+        wanted = {child.address for child in orders}
+        self.supervisor.wait(
+            lambda: self._listed("ORDER-SERVICE") == wanted,
+            lambda: f"the registry lists {self._listed('ORDER-SERVICE')}, and there are {wanted}",
+        )
         return self._start(
             name="gateway",
             stage=Stage.SERVICE,
             module="syncline_shop.gateway",
             environment={
                 "GATEWAY_PORT": str(self._gateway_port),
-                "GATEWAY_INSTANCES": json.dumps({"order-service": [child.address for child in instances]}),
+                "GATEWAY_REGISTRY_URL": self._registry_url,
                 "GATEWAY_DRAIN_SECONDS": _DRAIN_SECONDS,
             },
             ready=self._serves,
         )
 
     def connected(self, instances: int) -> list[Child]:
-        """Start everything of the remedy beside a broker that is ready, up to the running sink connector.
+        """Start everything of the remedy beside broker and registry, which are ready, up to the running sink.
 
         Order services, worker and gateway, in this order.
         """
@@ -145,6 +172,7 @@ class Shop:
         return [
             ("gateway", str(gateway.address), "customers"),
             *((child.name, str(child.address), "the gateway") for child in orders),
+            ("discovery", self.discovery_url, "who runs where"),
             ("Connect REST", self.connect_url, "operators, curl"),
             ("broker", self.bootstrap, "Kafka clients"),
             ("database", self.database.shown, "table orders"),
@@ -178,6 +206,15 @@ class Shop:
 
     def _serves(self, child: Child) -> bool:
         return child.address is not None and self._answers(f"{child.address}/health/ready")
+
+    def _listed(self, app: str) -> set[str]:
+        """Addresses of the instances that the registry calls UP."""
+        with contextlib.suppress(httpx.TransportError):
+            answer = self._http.get(f"{self._registry_url}/apps/{app}", headers={"accept": "application/json"})
+            if answer.is_success:
+                instances = answer.json()["application"]["instance"]
+                return {f"http://{i['hostName']}:{i['port']['$']}" for i in instances if i["status"] == "UP"}
+        return set()
 
     def _answers(self, url: str) -> bool:
         with contextlib.suppress(httpx.TransportError):

@@ -39,8 +39,9 @@ def problem(shop: Shop, screen: Screen) -> Child:
     user = _new_user()
     with screen.waiting("starting"):
         broker = shop.broker()
+        discovery = shop.discovery()
         instances = [shop.private_orders(number) for number in (1, 2)]
-        shop.supervisor.ready(*instances)
+        shop.supervisor.ready(discovery, *instances)
         gateway = shop.gateway(instances)
         shop.supervisor.ready(gateway)
     _place_orders(shop, screen, gateway, user)

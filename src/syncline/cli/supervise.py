@@ -31,6 +31,7 @@ class Stage(IntEnum):
 
     BROKER = 0
     WORKER = 1
+    """The Connect worker and the registry."""
     SERVICE = 2
 
 

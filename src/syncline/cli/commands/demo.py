@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from syncline.cli.commands.up import INTERRUPTED, BrokerPort, ConnectPort, DatabaseUrl, GatewayPort
+from syncline.cli.commands.up import INTERRUPTED, BrokerPort, ConnectPort, DatabaseUrl, DiscoveryPort, GatewayPort
 
 
 def register(cli: typer.Typer) -> None:
@@ -27,6 +27,7 @@ def demo(
     gateway_port: GatewayPort = 8000,
     connect_port: ConnectPort = 8083,
     broker_port: BrokerPort = 9092,
+    discovery_port: DiscoveryPort = 8761,
 ) -> None:
     """Two order services that disagree, and the same two kept in step through a topic and a JDBC sink.
 
@@ -40,7 +41,14 @@ def demo(
     from syncline.cli.supervise import Stopped, Supervisor
 
     given = DatabasePlace.of(database) if database else None
-    refuse_taken_ports({"--gateway-port": gateway_port, "--connect-port": connect_port, "--broker-port": broker_port})
+    refuse_taken_ports(
+        {
+            "--gateway-port": gateway_port,
+            "--connect-port": connect_port,
+            "--broker-port": broker_port,
+            "--discovery-port": discovery_port,
+        }
+    )
     if given is not None:
         given.refuse_unreachable()
     screen = Screen()
@@ -53,6 +61,7 @@ def demo(
                 gateway_port=gateway_port,
                 connect_port=connect_port,
                 broker_port=broker_port,
+                discovery_port=discovery_port,
             )
             screen.say("[bold]Syncline[/] keeps the databases of many services in step through Kafka, without a JVM.")
             broker = problem(shop, screen)

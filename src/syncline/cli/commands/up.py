@@ -15,6 +15,7 @@ ConnectPort = Annotated[
     int, typer.Option(help="Port of Connect's REST interface; 0 takes a free one.", min=0, max=65535)
 ]
 BrokerPort = Annotated[int, typer.Option(help="Port of the broker; 0 takes a free one.", min=0, max=65535)]
+DiscoveryPort = Annotated[int, typer.Option(help="Port of the registry; 0 takes a free one.", min=0, max=65535)]
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
@@ -40,8 +41,9 @@ def up(
     gateway_port: GatewayPort = 8000,
     connect_port: ConnectPort = 8083,
     broker_port: BrokerPort = 9092,
+    discovery_port: DiscoveryPort = 8761,
 ) -> None:
-    """Start the sample shop: broker, Connect worker, gateway, order services and the sink between them.
+    """Start the sample shop: broker, Connect worker, registry, gateway, order services and the sink.
 
     Everything runs as processes of this machine, needs no Java and no database server, and ends with
     this command: with Ctrl-C, and also when one of them fails. Orders stay in the data folder.
@@ -52,7 +54,14 @@ def up(
     from syncline.cli.supervise import Stopped, Supervisor
 
     place = DatabasePlace.of(database) if database else DatabasePlace.sqlite(data / "orders.db")
-    refuse_taken_ports({"--gateway-port": gateway_port, "--connect-port": connect_port, "--broker-port": broker_port})
+    refuse_taken_ports(
+        {
+            "--gateway-port": gateway_port,
+            "--connect-port": connect_port,
+            "--broker-port": broker_port,
+            "--discovery-port": discovery_port,
+        }
+    )
     place.refuse_unreachable()
     screen = Screen()
     try:
@@ -64,9 +73,10 @@ def up(
                 gateway_port=gateway_port,
                 connect_port=connect_port,
                 broker_port=broker_port,
+                discovery_port=discovery_port,
             )
             with screen.waiting("starting"):
-                supervisor.ready(shop.broker())
+                supervisor.ready(shop.broker(), shop.discovery())
                 *orders, _, gateway = shop.connected(instances)
             screen.addresses(shop.addresses(orders, gateway))
             screen.say(f"Logs are in {data / 'logs'}. Ctrl-C stops everything.")

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 _ANSWER_SECONDS = 2
 _LAST_WORD_SECONDS = 0.5
 _NOT_READY_SECONDS = 0.1
+_TRY_AGAIN_SECONDS = 0.5
+"""While nobody can find this instance."""
 
 
 class Lease:
@@ -89,7 +91,8 @@ class Lease:
         while True:
             self._set(Status.UP if await self._ready() else Status.DOWN)
             await self._tell()
-            await asyncio.sleep(self._info.lease.renewal_seconds)
+            seconds = self._info.lease.renewal_seconds
+            await asyncio.sleep(seconds if self._registered else min(_TRY_AGAIN_SECONDS, seconds))
 
     async def _until_first_ready(self) -> None:
         """Keep the lease as STARTING; look often, because somebody is waiting for the first UP."""
