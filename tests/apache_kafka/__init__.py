@@ -105,29 +105,36 @@ def _qualified(name: str) -> str:
     return name if name.startswith(("org.", "kafka.")) else f"org.apache.kafka.tools.{name}"
 
 
-@cache
 def jars() -> Path:
-    """The folder of the jars; Maven fetches them once, into the cache folder of whoever runs the tests."""
-    pom = HERE / "pom.xml"
-    folder = CACHE / f"kafka-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
+    """The folder of Apache Kafka's jars."""
+    return fetched(HERE / "pom.xml", "kafka")
+
+
+@cache
+def fetched(pom: Path, name: str) -> Path:
+    """The folder of the jars that `pom` names; Maven fetches them once, into a cache folder of whoever runs the tests.
+
+    Skips or fails the test where there is no Maven.
+    """
+    folder = CACHE / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     if folder.exists():
         return folder
     maven = _program("mvn")
     CACHE.mkdir(parents=True, exist_ok=True)
     # Whoever comes second, of two that fetch at once, finds the folder of the first.
     with tempfile.TemporaryDirectory(dir=CACHE) as place:
-        fetched = Path(place, "jars")
+        into = Path(place, "jars")
         done = subprocess.run(
-            [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fetched}"],
+            [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={into}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=FETCH_SECONDS,
         )
         if done.returncode:
-            missing(f"Maven cannot fetch Apache Kafka's programs: {done.stdout[-500:]}")
+            missing(f"Maven cannot fetch the jars of {name}: {done.stdout[-500:]}")
         if not folder.exists():
-            fetched.rename(folder)
+            into.rename(folder)
     return folder
 
 
