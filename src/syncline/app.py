@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -12,7 +13,8 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from syncline.clock import SYSTEM_CLOCK
@@ -44,6 +46,7 @@ __all__ = [
     "log_to_stderr",
     "read_connector",
     "run_broker",
+    "run_console",
     "run_distributed",
     "run_standalone",
     "worker_properties",
@@ -311,6 +314,63 @@ def kafka_records(bootstrap: str, topic: str, from_beginning: bool, timeout_ms: 
                 return
     finally:
         consumer.close()
+
+
+def run_console(
+    host: str,
+    port: int,
+    *,
+    databases: Mapping[str, str],
+    bootstrap: str | None,
+    connect: str | None,
+    links: Sequence[tuple[str, str]],
+) -> int:
+    """What `console` runs until SIGTERM; `databases` are URLs by name. ConfigError for what cannot be used."""
+    from syncline.client.client import ConnectClient
+    from syncline.console.databases import Databases
+    from syncline.console.pages import Console, Places
+    from syncline.console.topics import Topics
+    from syncline.kit import logs
+    from syncline.kit.db import Database
+    from syncline.kit.service import Service
+    from syncline.kit.settings import ServiceSettings
+
+    pools = {name: Database(url) for name, url in databases.items()}
+    places = Places(
+        databases=Databases({name: (pool.shown, pool.begin) for name, pool in pools.items()}),
+        topics=None if bootstrap is None else Topics(partial(_cluster, bootstrap, kafka_admin(bootstrap))),
+        connect=None if connect is None else lambda: ConnectClient(connect, seconds=10),
+        links=links,
+    )
+    logs.configure("info")
+    service = Service("console", ServiceSettings(host=host, port=port))
+    service.app.mount("/", Console(places).app)
+    asyncio.run(service.serve())
+    return 0
+
+
+@contextmanager
+def _cluster(bootstrap: str, admin: Admin) -> Iterator[_Cluster]:
+    """A cluster to look at, for one request."""
+    properties = {"bootstrap.servers": bootstrap, "group.id": "syncline-console", "isolation.level": "read_committed"}
+    consumer = Consumer(properties)
+    try:
+        yield _Cluster(admin, consumer)
+    finally:
+        consumer.close()
+
+
+class _Cluster:
+    """An admin client and a consumer as the console's one reader."""
+
+    def __init__(self, admin: Admin, consumer: Consumer) -> None:
+        self.topics = admin.topics
+        self.watermarks = consumer.watermarks
+        self.read = consumer.read
+        self._consumer = consumer
+
+    def assign(self, partition: TopicPartition, offset: int) -> None:
+        self._consumer.assign({partition: offset})
 
 
 def _failed(text: str, status: int) -> int:

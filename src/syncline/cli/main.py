@@ -15,6 +15,7 @@ from syncline.cli.commands import (
     connect_distributed,
     connect_standalone,
     connectors,
+    console,
     demo,
     produce_consume,
     topics,
@@ -30,7 +31,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, up, broker, connect_standalone, connect_distributed, topics, produce_consume, connectors):
+for module in (demo, up, broker, connect_standalone, connect_distributed, topics, produce_consume, connectors, console):
     module.register(cli)
 
 

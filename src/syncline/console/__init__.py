@@ -1,1 +1,1 @@
-"""Server-rendered pages over the REST client."""
+"""Pages over what is there: tables with their rows, topics with their records, connectors. They change nothing."""
