@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -63,6 +65,52 @@ class JavaProgram(Program):
     def answers(self) -> bool:
         """Tools that run on are ready when their process is there."""
         return True
+
+
+class KafkaProgram(Program):
+    """A broker of Apache Kafka, alone, with the memory and the collector that its own start script gives it."""
+
+    bootstrap = ""
+
+    @classmethod
+    def at(cls, folder: Path, **settings: str) -> KafkaProgram:
+        """A broker with fresh data in `folder`; `settings` as in server.properties, with underscores for dots."""
+        port, controller = free_port(), free_port()
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": str(folder / "kafka"),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            **{key.replace("_", "."): value for key, value in settings.items()},
+        }
+        properties = folder / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+        tool("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", properties)
+        made = cls([properties], folder / "kafka.log")
+        made.bootstrap = f"127.0.0.1:{port}"
+        return made
+
+    @property
+    def command(self) -> list[str]:
+        options = ("-server", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+        return [*java(*options, "-XX:InitiatingHeapOccupancyPercent=35"), "kafka.Kafka", *map(str, self.arguments)]
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(_address(self.bootstrap), 1):
+            return True
+        return False
+
+
+def _address(bootstrap: str) -> tuple[str, int]:
+    host, _, port = bootstrap.rpartition(":")
+    return host, int(port)
 
 
 class ConnectProgram(WorkerProgram):
