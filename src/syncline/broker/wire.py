@@ -112,15 +112,21 @@ def decode(frame: bytes) -> Request:
 def encode(api_key: int, version: int, correlation_id: int, values: Body) -> bytes:
     """The frame of an answer, with its length in front."""
     build, write, flexible_header = _response(api_key, version)
-    out = io.BytesIO()
-    out.write(bytes(4))
-    out.write(struct.pack(">i", correlation_id))
-    if flexible_header:
-        out.write(b"\0")
+    out = _Parts()
     write(out, build(values))
-    frame = out.getbuffer()
-    frame[:4] = struct.pack(">i", len(frame) - 4)
-    return bytes(frame)
+    header = struct.pack(">i?", correlation_id, False)[: 5 if flexible_header else 4]
+    length = len(header) + sum(map(len, out.parts))
+    return b"".join((struct.pack(">i", length), header, *out.parts))
+
+
+class _Parts:
+    """What is written, as it came: record batches of megabytes are copied once, into the frame."""
+
+    __slots__ = ("parts", "write")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.write = self.parts.append
 
 
 @cache
