@@ -6,7 +6,6 @@ keeps those the request's version knows.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import MISSING, dataclass, fields

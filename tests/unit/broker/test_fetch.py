@@ -18,16 +18,22 @@ CONTEXT = Context(api_key=1, api_version=12, client_id="test", host="127.0.0.1")
 WAIT_SECONDS = 60
 
 
-def asking(broker: Broker) -> Awaitable[Any]:
-    """A consumer at the end of the topic's only partition that would wait for a minute."""
-    place = SimpleNamespace(partition=0, fetch_offset=0, partition_max_bytes=1 << 20)
-    request = SimpleNamespace(
+def request(partitions: int = 1, min_bytes: int = 1) -> Any:
+    """A consumer's, from the beginning of each partition; it would wait for a minute."""
+    places = [
+        SimpleNamespace(partition=number, fetch_offset=0, partition_max_bytes=1 << 20) for number in range(partitions)
+    ]
+    return SimpleNamespace(
         max_wait=timedelta(seconds=WAIT_SECONDS),
-        min_bytes=1,
-        max_bytes=1 << 20,
-        topics=[SimpleNamespace(topic=TOPIC, partitions=[place])],
+        min_bytes=min_bytes,
+        max_bytes=50 << 20,
+        topics=[SimpleNamespace(topic=TOPIC, partitions=places)],
     )
-    answer = fetch(broker, request, CONTEXT)
+
+
+def asking(broker: Broker) -> Awaitable[Any]:
+    """A consumer at the end of the topic's only partition."""
+    answer = fetch(broker, request(), CONTEXT)
     assert isinstance(answer, Awaitable)
     return answer
 
@@ -52,3 +58,18 @@ async def test_records_that_come_before_the_waiting_has_begun_are_not_slept_over
         waiting = asking(broker)
         topic.partitions[0].append_records([(None, b"v")], broker.now_ms())
         assert b"v" in records(await waiting)
+
+
+async def test_an_answer_holds_no_more_than_the_broker_allows_and_that_is_enough(tmp_path: Path) -> None:
+    settings = {"fetch.max.bytes": "5000"}
+    async with Broker(tmp_path, settings=settings) as broker, asyncio.timeout(WAIT_SECONDS / 2):
+        topic = broker.topics.create(TOPIC, 3, {})
+        for partition in topic.partitions:
+            for _ in range(3):
+                partition.append_records([(None, bytes(1500))], broker.now_ms())
+        answer: Any = fetch(broker, request(partitions=3, min_bytes=1 << 20), CONTEXT)
+        if isinstance(answer, Awaitable):
+            answer = await answer
+        sizes = [len(part["records"]) for part in answer["responses"][0]["partitions"]]
+        assert 0 < sum(sizes) <= 5000
+        assert sizes[0] > 0 == sizes[1] == sizes[2]

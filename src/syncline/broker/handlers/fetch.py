@@ -13,9 +13,9 @@ READ_COMMITTED = 1
 
 
 def fetch(broker: Any, request: Any, context: Context) -> Answer | Awaitable[Answer]:
-    answer, size = _collect(broker, request, context)
+    answer, enough = _collect(broker, request, context)
     wait = request.max_wait.total_seconds()
-    if size >= request.min_bytes or wait <= 0:
+    if enough or wait <= 0:
         return answer
     return _wait(broker, request, context, wait)
 
@@ -26,8 +26,8 @@ async def _wait(broker: Any, request: Any, context: Context, seconds: float) -> 
     deadline = loop.time() + seconds
     while True:
         # Looked again also at first: records may have come before this coroutine began, and wake nobody now.
-        answer, size = _collect(broker, request, context)
-        if size >= request.min_bytes or loop.time() >= deadline:
+        answer, enough = _collect(broker, request, context)
+        if enough or loop.time() >= deadline:
             return answer
         waiter: asyncio.Future[None] = loop.create_future()
         logs = _logs(broker, request, context)
@@ -63,34 +63,36 @@ def _logs(broker: Any, request: Any, context: Context) -> list[Any]:
     return found
 
 
-def _collect(broker: Any, request: Any, context: Context) -> tuple[dict[str, Any], int]:
-    """The answer as things stand, and how many bytes of records it holds.
+def _collect(broker: Any, request: Any, context: Context) -> tuple[dict[str, Any], bool]:
+    """The answer as things stand, and whether the client should have it now.
 
-    An error counts as enough, so that the client hears of it at once.
+    It should when it holds enough, or as much as it may, and when there is an error to hear of.
     """
-    left = min(request.max_bytes, broker.fetch_limit())
+    # Clients ask for 50 MiB. That much would be copied about in memory while everyone else waits; they ask again, and
+    # begin with other partitions then (KIP-74).
+    left = most = min(request.max_bytes, broker.fetch_limit())
     committed = getattr(request, "isolation_level", 0) == READ_COMMITTED
-    size, responses = 0, []
+    at_once, responses = False, []
     for topic in request.topics:
         name = _name(broker, topic, context)
         partitions = []
         for part in topic.partitions:
-            if name is None:
-                partitions.append(_failed(part.partition, UNKNOWN_TOPIC_ID))
-                size += request.min_bytes
-                continue
             try:
-                found = _read(broker, name, part, left, committed, first=size == 0)
+                if name is None:
+                    raise KafkaError(UNKNOWN_TOPIC_ID)
+                found = _read(broker, name, part, left, committed, first=left == most)
             except KafkaError as exc:
                 partitions.append(_failed(part.partition, exc.code))
-                size += request.min_bytes
+                at_once = True
                 continue
-            taken = len(found["records"])
-            size += taken
-            left -= taken
+            readable = found["last_stable_offset"] if committed else found["high_watermark"]
+            if left < most and not found["records"] and part.fetch_offset < readable:
+                at_once = True  # what is here no longer fits
+            left -= len(found["records"])
             partitions.append(found)
         responses.append({"topic": name, "topic_id": getattr(topic, "topic_id", None), "partitions": partitions})
-    return {"error_code": NONE, "session_id": 0, "responses": responses}, size
+    answer = {"error_code": NONE, "session_id": 0, "responses": responses}
+    return answer, at_once or most - left >= min(request.min_bytes, max(most, 1))
 
 
 def _read(broker: Any, name: str, part: Any, left: int, committed: bool, *, first: bool) -> dict[str, Any]:
