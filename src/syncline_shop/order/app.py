@@ -14,11 +14,13 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from syncline.kit.db import Database
+from syncline.kit.errors import Unavailable
 from syncline.kit.messages import TopicCheck, TransactionalProducer
 from syncline.kit.problems import Problem
 from syncline.kit.service import Service, run
 from syncline_shop.contracts import ORDERS, STOCK_ORDERS
 from syncline_shop.order.domain import Order, TotalTooLarge
+from syncline_shop.order.idempotency import Claim, IdempotencyKeys, State, Verdict, fingerprint
 from syncline_shop.order.publisher import OrderPublisher
 from syncline_shop.order.settings import OrderSettings, WriteMode
 from syncline_shop.order.store import TABLES, OrderStore
@@ -52,15 +54,16 @@ def build(settings: OrderSettings) -> Service:
         )
         # A tenth of the time that is left over by the producer.
         publisher = OrderPublisher(svc.during(producer), svc.during(topics), stock, settings.delivery_ms / 10_000)
-    svc.app.include_router(Orders(OrderStore(database), publisher).router)
+    svc.app.include_router(Orders(OrderStore(database), IdempotencyKeys(database), publisher).router)
     return svc
 
 
 class Orders:
     """The routes; with a publisher in mode connect, without one in mode private."""
 
-    def __init__(self, store: OrderStore, publisher: OrderPublisher | None) -> None:
+    def __init__(self, store: OrderStore, keys: IdempotencyKeys, publisher: OrderPublisher | None) -> None:
         self._store = store
+        self._keys = keys
         self._publisher = publisher
         self.router = APIRouter(prefix="/order-service", tags=["orders"])
         add = self.router.add_api_route
@@ -80,20 +83,51 @@ class Orders:
         body: NewOrder,
         response: Response,
         prefer: Annotated[str, Header(description="`wait=5` waits until the row is there")] = "",
+        idempotency_key: Annotated[
+            str, Header(max_length=200, description="the same request sent again under it is the same order")
+        ] = "",
     ) -> OrderView:
         """Take an order. In mode connect its row follows within moments; `Location` tells when it is there."""
         try:
             order = Order.place(order_id=str(uuid.uuid4()), user_id=user_id, now=datetime.now(UTC), **body.model_dump())
         except TotalTooLarge as exc:
             raise Problem(422, "TOTAL_TOO_LARGE", str(exc)) from exc
-        synced = True
+        claim = await self._claim(order, idempotency_key)
+        order = replace(order, order_id=claim.order_id, created_at=claim.created_at)
+        response.headers["Location"] = f"/order-service/{quote(user_id, safe='')}/orders/{order.order_id}"
+        if claim.verdict is Verdict.REPLAY:
+            response.headers["Idempotent-Replay"] = "true"
+            found = await asyncio.to_thread(self._store.get, user_id, order.order_id)
+            return OrderView.of(found or order, synced=found is not None)
+        try:
+            await self._take(order, request.state.trace_id)
+        except Unavailable:
+            await self._settle(order, idempotency_key, State.FREE)
+            raise
+        await self._settle(order, idempotency_key, State.DONE)
+        return OrderView.of(order, synced=self._publisher is None or await self._wait(order, prefer, response))
+
+    async def _claim(self, order: Order, key: str) -> Claim:
+        if not key:
+            return Claim(Verdict.GO_ON, order.order_id, order.created_at)
+        body = fingerprint(order.product_id, order.quantity, order.unit_price)
+        claim = await asyncio.to_thread(self._keys.claim, order.user_id, key, body, order.order_id, order.created_at)
+        if claim.verdict is Verdict.OTHER_BODY:
+            raise Problem(422, "IDEMPOTENCY_KEY_REUSED", "this Idempotency-Key was sent with another order before")
+        if claim.verdict is Verdict.BUSY:
+            detail = "a request with this Idempotency-Key is being worked on"
+            raise Problem(409, "IN_PROGRESS", detail, headers={"Retry-After": "1"})
+        return claim
+
+    async def _take(self, order: Order, trace_id: str) -> None:
         if self._publisher is None:
             await asyncio.to_thread(self._store.add, order)
         else:
-            await self._publisher.publish(order, request.state.trace_id)
-            synced = await self._wait(order, prefer, response)
-        response.headers["Location"] = f"/order-service/{quote(user_id, safe='')}/orders/{order.order_id}"
-        return OrderView.of(order, synced=synced)
+            await self._publisher.publish(order, trace_id)
+
+    async def _settle(self, order: Order, key: str, state: State) -> None:
+        if key:
+            await asyncio.to_thread(self._keys.settle, order.user_id, key, state)
 
     async def _wait(self, order: Order, prefer: str, response: Response) -> bool:
         """Whether the row is there; waits for it as long as the caller prefers (RFC 7240)."""

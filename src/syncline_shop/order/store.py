@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Row, String, Table, and_, insert, or_, select
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Row, String, Table, and_, or_, select
 
-from syncline.kit.db import Database, Moment
+from syncline.kit.db import Database, Moment, insert_once
 from syncline_shop.order.domain import Order, OrderStatus
 
 TABLES = MetaData()
@@ -38,10 +38,10 @@ class OrderStore:
         self._database = database
 
     def add(self, order: Order) -> None:
-        """Store a new order."""
+        """Store a new order; one with this id that is there stays as it is."""
         values = {column.name: getattr(order, column.name) for column in _READ}
         with self._database.begin() as connection:
-            connection.execute(insert(ORDERS).values(values))
+            insert_once(connection, ORDERS, values)
 
     def get(self, user_id: str, order_id: str) -> Order | None:
         """The user's order, or None."""

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from syncline_shop.catalog.settings import CatalogSettings
 from syncline_shop.contracts import STOCK_ORDERS, OrderRow
 from syncline_shop.order.app import build
 from syncline_shop.order.domain import Order
+from syncline_shop.order.idempotency import Claim, IdempotencyKeys, State, Verdict
 from syncline_shop.order.settings import OrderSettings
 from syncline_shop.order.store import TABLES, OrderStore
 from tests.servers import free_port, wait_for
@@ -184,6 +185,72 @@ async def test_two_instances_with_private_databases_disagree(tmp_path: Path) -> 
 async def test_the_health_check_tells_the_port(private: httpx.AsyncClient) -> None:
     answer = await private.get("http://order:60727/order-service/health-check")
     assert answer.text == "It's working in order service on port: 60727"
+
+
+KEY = {"idempotency-key": "k"}
+
+
+async def test_the_same_request_under_one_key_is_one_order(tmp_path: Path, broker: BrokerThread) -> None:
+    """AC-02."""
+    async with service(tmp_path, bootstrap_servers=broker.bootstrap_servers) as http:
+        first = await http.post(PATH, json=BODY, headers=KEY)
+        again = await http.post(PATH, json={**BODY, "more": 1}, headers=KEY)
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.json() == first.json()
+        assert again.headers["location"] == first.headers["location"]
+        assert again.headers["idempotent-replay"] == "true"
+        assert "idempotent-replay" not in first.headers
+        other = await http.post(PATH, json={**BODY, "quantity": 1}, headers=KEY)
+        assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+        assert (await http.post("/order-service/other/orders", json=BODY, headers=KEY)).json() != first.json()
+        await http.post(PATH, json=BODY)
+    found = await asyncio.to_thread(read, broker.bootstrap_servers, "orders", 3)
+    assert len(found) == 3
+
+
+async def test_many_requests_at_once_under_one_key_are_one_order(tmp_path: Path, broker: BrokerThread) -> None:
+    """AC-03."""
+    async with (
+        service(tmp_path, bootstrap_servers=broker.bootstrap_servers) as one,
+        service(tmp_path, bootstrap_servers=broker.bootstrap_servers) as two,
+    ):
+        answers = await asyncio.gather(*(http.post(PATH, json=BODY, headers=KEY) for http in (one, two) * 10))
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        placed = {answer.json()["orderId"] for answer in answers if answer.status_code == 201}
+        assert len(placed) == 1
+        assert all(answer.json()["code"] == "IN_PROGRESS" for answer in answers if answer.status_code == 409)
+        last = (await one.post(PATH, json=BODY)).json()
+    found = await asyncio.to_thread(read, broker.bootstrap_servers, "orders", 2)
+    assert {OrderRow.from_envelope(record.value or b"").order_id for record in found} == {*placed, last["orderId"]}
+    assert len(found) == 2
+
+
+async def test_a_key_whose_request_failed_is_tried_with_the_same_order(tmp_path: Path) -> None:
+    away = f"127.0.0.1:{free_port()}"
+    async with service(tmp_path, bootstrap_servers=away, delivery_ms=200) as http:
+        for _ in range(2):
+            assert (await http.post(PATH, json=BODY, headers=KEY)).status_code == 503
+    async with service(tmp_path, write_mode="private") as http:
+        first = await http.post(PATH, json=BODY, headers=KEY)
+        assert (first.status_code, "idempotent-replay" in first.headers) == (201, False)
+        assert (await http.post(PATH, json=BODY, headers=KEY)).json() == first.json()
+        assert len((await http.get(PATH)).json()) == 1
+
+
+async def test_a_key_that_a_dead_instance_left_behind_is_free_after_a_while(tmp_path: Path) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    async with Database(f"sqlite:///{tmp_path / 'orders.db'}", TABLES) as opened:
+        keys = IdempotencyKeys(opened)
+
+        def claim(after: float, order_id: str) -> Claim:
+            return keys.claim("roy", "k", "same", order_id, began + timedelta(seconds=after))
+
+        assert claim(0, "first") == Claim(Verdict.GO_ON, "first", began)
+        assert claim(29, "second").verdict is Verdict.BUSY
+        assert claim(31, "third") == Claim(Verdict.GO_ON, "first", began)
+        assert claim(32, "fourth").verdict is Verdict.BUSY
+        keys.settle("roy", "k", State.DONE)
+        assert claim(1000, "fifth") == Claim(Verdict.REPLAY, "first", began)
 
 
 @asynccontextmanager
