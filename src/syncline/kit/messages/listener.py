@@ -168,6 +168,7 @@ class Listener:
                     "auto.offset.reset": "earliest",
                     "isolation.level": "read_committed",
                     "allow.auto.create.topics": "false",
+                    "enable.partition.eof": "true",
                 }
             )
             try:

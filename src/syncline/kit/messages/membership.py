@@ -36,6 +36,8 @@ class Lane:
     done: int | None = None
     """The next offset to read after a restart."""
     committed: int | None = None
+    old_end: int | None = None
+    """Met by an earlier assignment of the partition; says nothing about this one."""
     failures: int = 0
     first_failure: datetime | None = None
     retry_at: float | None = None
@@ -65,6 +67,9 @@ class Membership:
             if lane is not None and record.offset >= lane.expected:
                 lane.expected = record.offset + 1
                 lane.waiting.append(record)
+        for partition, lane in self._lanes.items():
+            if not lane.waiting:
+                self._pass_marks(partition, lane)
         if self._new:
             self._pin()
 
@@ -112,6 +117,12 @@ class Membership:
         except (ConnectError, Unavailable) as exc:
             done(exc)
 
+    def _pass_marks(self, partition: TopicPartition, lane: Lane) -> None:
+        """Count the marks of transactions behind the last record as read: otherwise the lag would never be 0."""
+        end = self._consumer.ended_at(partition)
+        if end is not None and end != lane.old_end and end > max(lane.expected, lane.done or 0):
+            lane.done = lane.expected = end
+
     def _pin(self) -> None:
         """Give partitions that nobody has read a committed offset: the group shows up with all its lag."""
         try:
@@ -126,7 +137,8 @@ class Membership:
             self._new = []
 
     def _assigned(self, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int] | None:
-        self._lanes.update({partition: Lane() for partition in partitions})
+        for partition in partitions:
+            self._lanes[partition] = Lane(old_end=self._consumer.ended_at(partition))
         self._new = [*self._new, *partitions]
         log.info("partitions assigned", partitions=[str(partition) for partition in partitions])
         return self._where_the_database_is(partitions)
