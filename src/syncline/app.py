@@ -24,8 +24,24 @@ from syncline.cluster.herder import Herder
 from syncline.cluster.standalone import StandaloneHerder
 from syncline.errors import ConfigError, ConnectError, SynclineError
 from syncline.ids import TopicPartition
-from syncline.kafka.client import Admin, Consumer, Producer
-from syncline.kafka.ports import BEGINNING, END, KafkaRecord
+from syncline.kafka.client import KAFKA, Admin, Consumer, Producer
+from syncline.kafka.errors import TopicExists
+from syncline.kafka.ports import (
+    BEGINNING,
+    END,
+    LOG_APPEND_TIME,
+    GroupDetails,
+    KafkaRecord,
+    MemberDetails,
+    PartitionDetails,
+    Rebalance,
+    Resource,
+    Setting,
+    TopicDetails,
+)
+from syncline.kafka.ports import Admin as KafkaAdmin
+from syncline.kafka.ports import Consumer as KafkaConsumer
+from syncline.kafka.ports import Producer as KafkaProducer
 from syncline.options.properties import read_properties
 from syncline.options.providers import resolve_worker
 from syncline.rest.app import Part, RestApp, RestSettings
@@ -36,15 +52,34 @@ from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerOptions, WorkerSettings
 
 __all__ = [
+    "BEGINNING",
+    "END",
+    "LOG_APPEND_TIME",
     "ConnectWorker",
     "DistributedWorker",
+    "GroupDetails",
+    "KafkaAdmin",
+    "KafkaConsumer",
+    "KafkaProducer",
+    "KafkaRecord",
+    "MemberDetails",
+    "PartitionDetails",
+    "Rebalance",
+    "Resource",
+    "Setting",
     "StandaloneWorker",
+    "TopicDetails",
+    "TopicExists",
     "kafka_admin",
     "kafka_producer",
     "kafka_records",
+    "kafka_tool_admin",
+    "kafka_tool_consumer",
+    "kafka_tool_producer",
     "kafka_watermarks",
     "log_to_stderr",
     "read_connector",
+    "read_properties",
     "run_broker",
     "run_console",
     "run_distributed",
@@ -271,6 +306,28 @@ def _overrides(given: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--override {override!r} is not of the form name=value")
         found[name.strip()] = value.strip()
     return found
+
+
+def _quietly(properties: Mapping[str, str]) -> dict[str, str]:
+    """librdkafka's own log lines stay out of what commands print."""
+    logging.getLogger("syncline.kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("syncline.kafka.config").setLevel(logging.ERROR)
+    return dict(properties)
+
+
+def kafka_tool_admin(properties: Mapping[str, str]) -> KafkaAdmin:
+    """An admin client for Kafka's own tools."""
+    return KAFKA.admin(_quietly(properties))
+
+
+def kafka_tool_producer(properties: Mapping[str, str]) -> KafkaProducer:
+    """A producer for them."""
+    return KAFKA.producer(_quietly(properties))
+
+
+def kafka_tool_consumer(properties: Mapping[str, str]) -> KafkaConsumer:
+    """A consumer for them."""
+    return KAFKA.consumer(_quietly(properties))
 
 
 def kafka_admin(bootstrap: str) -> Admin:

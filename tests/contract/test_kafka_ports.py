@@ -14,7 +14,7 @@ from syncline.broker import BrokerThread
 from syncline.errors import ConnectError
 from syncline.ids import TopicPartition
 from syncline.kafka.client import KAFKA
-from syncline.kafka.errors import GroupNotEmpty, TopicExists
+from syncline.kafka.errors import GroupNotEmpty, TopicExists, UnknownTopic
 from syncline.kafka.ports import (
     BEGINNING,
     END,
@@ -27,6 +27,7 @@ from syncline.kafka.ports import (
     Membership,
     Producer,
     Rebalance,
+    Resource,
     Role,
 )
 from syncline.testing.kafka import MemoryKafka
@@ -376,3 +377,54 @@ def test_one_member_of_a_group_is_active_and_the_next_takes_over(site: Site) -> 
     hears("b", True, "b")
     assert told["a"][-1] is None
     second.stop()
+
+
+def test_topics_are_described_with_their_partitions(site: Site) -> None:
+    site.admin.create_topic(site.topic, partitions=2)
+    topic = next(topic for topic in site.admin.describe_topics() if topic.name == site.topic)
+    assert topic.topic_id
+    assert not topic.internal
+    assert [part.number for part in topic.partitions] == [0, 1]
+    broker = site.admin.brokers()[0]
+    assert all((part.leader, part.replicas, part.in_sync) == (broker, (broker,), (broker,)) for part in topic.partitions)
+
+
+def test_settings_tell_where_they_come_from(site: Site) -> None:
+    site.admin.create_topic(site.topic)
+    site.admin.alter_settings(Resource.TOPIC, site.topic, {"retention.ms": "5", "segment.ms": "6"})
+    site.admin.alter_settings(Resource.TOPIC, site.topic, {"segment.ms": None})
+    own = {
+        setting.name: setting.value
+        for setting in site.admin.settings(Resource.TOPIC, site.topic)
+        if setting.source == "DYNAMIC_TOPIC_CONFIG"
+    }
+    assert own == {"retention.ms": "5"}
+    with pytest.raises(UnknownTopic):
+        site.admin.settings(Resource.TOPIC, f"{site.topic}-missing")
+
+
+def test_offsets_are_found_by_time(site: Site) -> None:
+    site.admin.create_topic(site.topic)
+    producer = site.producer()
+    for stamp in (1000, 2000, 3000):
+        producer.send(site.topic, None, b"v", timestamp=stamp)
+    assert producer.flush(PATIENCE)
+    place = site.place()
+    assert site.admin.start_offsets([place]) == {place: 0}
+    assert site.admin.offsets_at([place], 1500) == {place: 1}
+    assert site.admin.offsets_at([place], 3001) == {place: -1}
+
+
+def test_a_group_is_described_with_its_members(site: Site) -> None:
+    site.write(b"1")
+    reader = Reading(site.consumer(), site.topic)
+    until(lambda: bool(reader.owned), reader)
+    group = f"g-{site.topic}"
+    facts = site.admin.describe_group(group)
+    assert (facts.state, facts.assignor) == ("Stable", "range")
+    assert [member.partitions for member in facts.members] == [(site.place(),)]
+    assert site.admin.group_states()[group] == "Stable"
+    reader.consumer.commit({site.place(): 1})
+    reader.consumer.close()
+    assert site.admin.describe_group(group).state == "Empty"
+    assert site.admin.describe_group(f"{group}-missing").state == "Dead"

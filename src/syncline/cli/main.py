@@ -17,6 +17,7 @@ from syncline.cli.commands import (
     connectors,
     console,
     demo,
+    kafka_tools,
     produce_consume,
     topics,
     up,
@@ -31,7 +32,18 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, up, broker, connect_standalone, connect_distributed, topics, produce_consume, connectors, console):
+for module in (
+    demo,
+    up,
+    broker,
+    connect_standalone,
+    connect_distributed,
+    topics,
+    produce_consume,
+    connectors,
+    console,
+    kafka_tools,
+):
     module.register(cli)
 
 

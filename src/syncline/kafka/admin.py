@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException, TopicCollection
 from confluent_kafka import KafkaError as RdError
 from confluent_kafka import TopicPartition as RdPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    ConfigSource,
     NewPartitions,
     NewTopic,
     OffsetSpec,
@@ -25,7 +26,15 @@ from syncline.errors import ConnectError, RetriableError
 from syncline.ids import TopicPartition
 from syncline.kafka.config import librdkafka
 from syncline.kafka.errors import GroupNotEmpty, TopicExists, UnknownTopic, calling, making, translated
-from syncline.kafka.ports import TopicFacts
+from syncline.kafka.ports import (
+    GroupDetails,
+    MemberDetails,
+    PartitionDetails,
+    Resource,
+    Setting,
+    TopicDetails,
+    TopicFacts,
+)
 
 log = logging.getLogger(__name__)
 
@@ -155,16 +164,133 @@ class Admin:
                 raise translated(exc.args[0]) from exc
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        asked = {RdPartition(tp.topic, tp.partition): OffsetSpec.latest() for tp in partitions}  # type: ignore[no-untyped-call]
+        return self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def offsets_at(self, partitions: Iterable[TopicPartition], timestamp: int) -> dict[TopicPartition, int]:
+        return self._offsets(partitions, OffsetSpec.for_timestamp(timestamp))
+
+    def _offsets(self, partitions: Iterable[TopicPartition], which: OffsetSpec) -> dict[TopicPartition, int]:
+        asked = {RdPartition(tp.topic, tp.partition): which for tp in partitions}
         if not asked:
             return {}
         futures = calling(lambda: self._admin.list_offsets(asked, request_timeout=self._seconds))
         return {TopicPartition(tp.topic, tp.partition): _awaited(future).offset for tp, future in futures.items()}
 
+    # -- for descriptions ---------------------------------------------------------------------
+
+    def describe_topics(self) -> list[TopicDetails]:
+        names = sorted(calling(lambda: self._admin.list_topics(timeout=self._seconds)).topics)
+        if not names:
+            return []
+        futures = calling(lambda: self._admin.describe_topics(TopicCollection(names), request_timeout=self._seconds))
+        found = []
+        for name in names:
+            try:
+                topic = _awaited(futures[name])
+            except UnknownTopic:
+                continue  # deleted since it was listed
+            partitions = (
+                PartitionDetails(
+                    part.id,
+                    None if part.leader is None else part.leader.id,
+                    tuple(node.id for node in part.replicas),
+                    tuple(node.id for node in part.isr),
+                )
+                for part in topic.partitions
+            )
+            found.append(TopicDetails(name, _as_java(str(topic.topic_id)), topic.is_internal, tuple(partitions)))
+        return found
+
+    def brokers(self) -> list[int]:
+        return sorted(calling(lambda: self._admin.list_topics(timeout=self._seconds)).brokers)
+
+    def settings(self, resource: Resource, name: str) -> list[Setting]:
+        asked = ConfigResource(_RESOURCES[resource], name)
+        entries = _result(lambda: self._admin.describe_configs([asked], request_timeout=self._seconds)[asked])
+        return [
+            Setting(
+                key,
+                entry.value,
+                ConfigSource(entry.source).name,
+                entry.is_sensitive,
+                tuple(
+                    (ConfigSource(each.source).name, each.name, None if entry.is_sensitive else each.value)
+                    for each in (entry.synonyms or {}).values()
+                ),
+            )
+            for key, entry in sorted(entries.items())
+        ]
+
+    def alter_settings(self, resource: Resource, name: str, changes: Mapping[str, str | None]) -> None:
+        if not name:
+            raise ConnectError(f"the client library cannot change the defaults of every {resource}; name one")
+        entries = [
+            ConfigEntry(key, "", incremental_operation=AlterConfigOpType.DELETE)
+            if value is None
+            else ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in changes.items()
+        ]
+        asked = ConfigResource(_RESOURCES[resource], name, incremental_configs=entries)
+        _result(lambda: self._admin.incremental_alter_configs([asked], request_timeout=self._seconds)[asked])
+
+    def group_states(self) -> dict[str, str]:
+        found = _result(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds))
+        return {group.group_id: _STATES[group.state] for group in found.valid}
+
+    def describe_group(self, group: str) -> GroupDetails:
+        try:
+            found = _result(lambda: self._admin.describe_consumer_groups([group], request_timeout=self._seconds)[group])
+        except ConnectError as exc:
+            if "GROUP_ID_NOT_FOUND" in str(exc):
+                return GroupDetails(group, "Dead", "", "", ())
+            raise
+        node = found.coordinator
+        return GroupDetails(
+            group,
+            _STATES[found.state],
+            found.partition_assignor or "",
+            "" if node is None else f"{node.host}:{node.port}  ({node.id})",
+            tuple(
+                MemberDetails(
+                    member.member_id,
+                    member.client_id,
+                    member.host,
+                    tuple(
+                        TopicPartition(tp.topic, tp.partition)
+                        for tp in (member.assignment.topic_partitions if member.assignment else ())
+                    ),
+                )
+                for member in found.members
+            ),
+        )
+
+
+_RESOURCES: Final = {
+    Resource.TOPIC: ConfigResource.Type.TOPIC,
+    Resource.BROKER: ConfigResource.Type.BROKER,
+    Resource.GROUP: ConfigResource.Type.GROUP,
+}
+_STATES: Final = {
+    ConsumerGroupState.UNKNOWN: "Unknown",
+    ConsumerGroupState.PREPARING_REBALANCING: "PreparingRebalance",
+    ConsumerGroupState.COMPLETING_REBALANCING: "CompletingRebalance",
+    ConsumerGroupState.STABLE: "Stable",
+    ConsumerGroupState.DEAD: "Dead",
+    ConsumerGroupState.EMPTY: "Empty",
+}
+
 
 def _seconds(properties: Mapping[str, str]) -> float:
     text = properties.get("default.api.timeout.ms", "").strip()
     return int(text) / 1000 if text.isdecimal() else SECONDS
+
+
+def _as_java(topic_id: str) -> str:
+    """The library pads its Base64, Java's tools do not."""
+    return topic_id.rstrip("=").replace("+", "-").replace("/", "_")
 
 
 def _result(request: Callable[[], Future[T]]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
@@ -188,6 +189,72 @@ class TopicFacts:
     internal: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionDetails:
+    """A partition and where its replicas are, by numbers of brokers."""
+
+    number: int
+    leader: int | None
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDetails:
+    """A topic with everything that a description of it shows."""
+
+    name: str
+    topic_id: str
+    """As Kafka's tools print it."""
+    internal: bool
+    partitions: tuple[PartitionDetails, ...]
+
+
+class Resource(StrEnum):
+    """What has settings that can be asked for."""
+
+    TOPIC = "topic"
+    BROKER = "broker"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as the cluster describes it."""
+
+    name: str
+    value: str | None
+    """None when it is sensitive."""
+    source: str
+    """DEFAULT_CONFIG, STATIC_BROKER_CONFIG, DYNAMIC_TOPIC_CONFIG and so on, as Kafka names them."""
+    sensitive: bool
+    synonyms: tuple[tuple[str, str, str | None], ...]
+    """Source, name and value of everything that could decide it, the first deciding."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDetails:
+    """A member of a group."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDetails:
+    """A group as its coordinator describes it."""
+
+    name: str
+    state: str
+    """Stable, Empty, Dead, PreparingRebalance or CompletingRebalance."""
+    assignor: str
+    coordinator: str
+    """Host, port and number of the broker, as Kafka's tools print it."""
+    members: tuple[MemberDetails, ...]
+
+
 class Admin(Protocol):
     """Topics and groups of a cluster."""
 
@@ -252,6 +319,40 @@ class Admin(Protocol):
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where the next record of each partition will stand."""
+        ...
+
+    def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where the oldest record of each partition stands."""
+        ...
+
+    def offsets_at(self, partitions: Iterable[TopicPartition], timestamp: int) -> dict[TopicPartition, int]:
+        """The first record of each partition from that moment on (milliseconds); -1 when there is none."""
+        ...
+
+    # -- for descriptions ---------------------------------------------------------------------
+
+    def describe_topics(self) -> list[TopicDetails]:
+        """All topics, internal ones too, by name."""
+        ...
+
+    def brokers(self) -> list[int]:
+        """Numbers of the brokers there are."""
+        ...
+
+    def settings(self, resource: Resource, name: str) -> list[Setting]:
+        """Everything that can be set for a topic, broker or group, by name; UnknownTopic for a missing topic."""
+        ...
+
+    def alter_settings(self, resource: Resource, name: str, changes: Mapping[str, str | None]) -> None:
+        """Set settings, or return them to their defaults with None."""
+        ...
+
+    def group_states(self) -> dict[str, str]:
+        """States of all consumer groups, in the words of `GroupDetails.state`."""
+        ...
+
+    def describe_group(self, group: str) -> GroupDetails:
+        """A group; one that does not exist is `Dead` and has no members."""
         ...
 
 

@@ -16,18 +16,24 @@ from syncline.clock import SYSTEM_CLOCK
 from syncline.errors import ConnectError, RetriableError
 from syncline.ids import TopicPartition
 from syncline.kafka.config import poll_records
-from syncline.kafka.errors import GroupNotEmpty, TopicExists
+from syncline.kafka.errors import GroupNotEmpty, TopicExists, UnknownTopic
 from syncline.kafka.ports import (
     BEGINNING,
     CREATE_TIME,
     END,
+    GroupDetails,
     KafkaRecord,
+    MemberDetails,
     Membership,
     OnDelivery,
+    PartitionDetails,
     QueueFull,
     RawHeaders,
     Rebalance,
+    Resource,
     Role,
+    Setting,
+    TopicDetails,
     TopicFacts,
 )
 
@@ -476,3 +482,57 @@ class MemoryAdmin:
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: len(self._kafka.topics[tp.topic].partitions[tp.partition]) for tp in partitions}
+
+    def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def offsets_at(self, partitions: Iterable[TopicPartition], timestamp: int) -> dict[TopicPartition, int]:
+        return {
+            tp: next(
+                (r.offset for r in self._kafka.topics[tp.topic].partitions[tp.partition] if r.stamp[1] >= timestamp), -1
+            )
+            for tp in partitions
+        }
+
+    def describe_topics(self) -> list[TopicDetails]:
+        return [
+            TopicDetails(
+                facts.name,
+                facts.name,
+                facts.internal,
+                tuple(PartitionDetails(number, 1, (1,), (1,)) for number in range(facts.partitions)),
+            )
+            for facts in self.topics()
+        ]
+
+    def brokers(self) -> list[int]:
+        return [1]
+
+    def settings(self, resource: Resource, name: str) -> list[Setting]:
+        if resource is not Resource.TOPIC:
+            return []
+        if name not in self._kafka.topics:
+            raise UnknownTopic(name)
+        source = "DYNAMIC_TOPIC_CONFIG"
+        return [
+            Setting(key, value, source, False, ((source, key, value),))
+            for key, value in sorted(self.topic_configs(name).items())
+        ]
+
+    def alter_settings(self, resource: Resource, name: str, changes: Mapping[str, str | None]) -> None:
+        if resource is not Resource.TOPIC:
+            raise ConnectError("only topics have settings here")
+        self.alter_topic_configs(name, changes)
+
+    def group_states(self) -> dict[str, str]:
+        return {name: "Stable" if group.members else "Empty" for name, group in self._kafka.groups.items()}
+
+    def describe_group(self, group: str) -> GroupDetails:
+        found = self._kafka.groups.get(group)
+        if found is None:
+            return GroupDetails(group, "Dead", "", "", ())
+        members = tuple(
+            MemberDetails(f"member-{number}", "", "", tuple(sorted(member.assignment())))
+            for number, member in enumerate(found.members)
+        )
+        return GroupDetails(group, "Stable" if members else "Empty", "range" if members else "", "", members)
