@@ -386,7 +386,9 @@ def test_topics_are_described_with_their_partitions(site: Site) -> None:
     assert not topic.internal
     assert [part.number for part in topic.partitions] == [0, 1]
     broker = site.admin.brokers()[0]
-    assert all((part.leader, part.replicas, part.in_sync) == (broker, (broker,), (broker,)) for part in topic.partitions)
+    assert all(
+        (part.leader, part.replicas, part.in_sync) == (broker, (broker,), (broker,)) for part in topic.partitions
+    )
 
 
 def test_settings_tell_where_they_come_from(site: Site) -> None:
