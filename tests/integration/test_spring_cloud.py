@@ -1,4 +1,4 @@
-"""Spring Cloud Netflix, unchanged, against our registry: registers, renews, fetches, fetches changes, cancels."""
+"""Spring Cloud Netflix, unchanged: its client with our registry, and our services with its server."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.eureka_client import application
+from tests.integration.spring_cloud import application, eureka_server
 from tests.servers import free_port, wait_for
-from tests.unit.shop.programs import registry
+from tests.unit.shop.programs import program, registry
 
 pytestmark = [pytest.mark.java, pytest.mark.slow]
 
@@ -97,3 +97,42 @@ def test_spring_clouds_client_lives_with_our_registry(tmp_path: Path) -> None:
                 assert listed(second.url) == []
         finally:
             process.kill()
+
+
+def test_our_services_live_with_spring_clouds_registry(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    order = {
+        "ORDER_WRITE_MODE": "private",
+        "ORDER_DATABASE_URL": f"sqlite:///{tmp_path / 'orders.db'}",
+        "ORDER_REGISTRY_URL": f"{url}/eureka",
+    }
+    with (
+        eureka_server(tmp_path, port) as server,
+        program("syncline_shop.order", **order) as orders,
+        program("syncline_shop.gateway", GATEWAY_PORT="0", GATEWAY_REGISTRY_URL=f"{url}/eureka") as gateway,
+    ):
+        try:
+
+            def served() -> bool:
+                # Both started before the registry did.
+                answer = httpx.get(f"{gateway.url}/order-service/health-check")
+                return answer.is_success and answer.text.endswith(orders.url.rpartition(":")[2])
+
+            wait_for(served, "the gateway finds the order service by Spring Cloud's registry", 120)
+            (info,) = listed(url, "ORDER-SERVICE")
+            assert (info["status"], info["leaseInfo"]["durationInSecs"]) == ("UP", 6)
+            # The list of a Eureka server comes from a cache that renewals do not touch; this one does not.
+            entry = f"{url}/eureka/apps/ORDER-SERVICE/{info['instanceId']}"
+
+            def renewed() -> int:
+                answer = httpx.get(entry, headers={"accept": "application/json"})
+                return int(answer.json()["instance"]["leaseInfo"]["lastRenewalTimestamp"])
+
+            before = renewed()
+            wait_for(lambda: renewed() > before, "it renews")
+            orders.process.terminate()
+            assert orders.process.wait(10) == 0
+            assert listed(url, "ORDER-SERVICE") == []
+        finally:
+            server.kill()
