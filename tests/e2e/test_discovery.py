@@ -146,3 +146,38 @@ def test_a_registry_that_is_killed_stops_no_request_and_may_come_back_empty(shop
     shop.stack.enter_context(registry(port))
     wait_for(lambda: shop.answered_by(1) and shop.status(one) == "UP", "it has registered again")
     shop.answered_by(5)
+
+
+def test_ac_13_26_and_28_a_user_signs_up_signs_in_and_is_shown_with_orders(shop: Shop) -> None:
+    shop.stack.enter_context(
+        program(
+            "syncline_shop.user",
+            USER_DATABASE_URL=f"sqlite:///{shop.folder / 'users.db'}",
+            USER_DATA_FOLDER=str(shop.folder / "keys"),
+            USER_REGISTRY_URL=f"{shop.registry.url}/eureka",
+            USER_LOG_LEVEL="error",
+        )
+    )
+    shop.order_service()
+    users = f"{shop.gateway.url}/user-service"
+    account = {"email": "roy@example.com", "password": "a long password", "name": "roy"}
+
+    def signed_up() -> str:
+        answer = shop.http.post(f"{users}/users", json=account)
+        return "" if answer.status_code == 503 else str(answer.raise_for_status().json()["userId"])
+
+    user = wait_for(signed_up, "the gateway finds the user service")
+    assert shop.http.get(f"{users}/users").status_code == 401
+    login = shop.http.post(f"{users}/login", json=account).raise_for_status()
+    assert login.headers["userId"] == user
+    wait_for(lambda: shop.http.get(f"{shop.gateway.url}{PATH}").is_success, "the gateway finds the order service")
+    order = shop.http.post(f"{shop.gateway.url}/order-service/{user}/orders", json=BODY).raise_for_status().json()
+    signed_in = {"authorization": f"Bearer {login.headers['token']}"}
+
+    def seen() -> list[str]:
+        found = shop.http.get(f"{users}/users/{user}", headers=signed_in).raise_for_status().json()
+        assert (found["email"], "password" in found) == ("roy@example.com", False)
+        return [one["orderId"] for one in found["orders"] or ()]
+
+    assert wait_for(seen, "the user service finds the order service") == [order["orderId"]]
+    assert shop.http.get(f"{users}/users/{user}", headers={"authorization": "Bearer x.y.z"}).status_code == 401

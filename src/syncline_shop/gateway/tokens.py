@@ -15,6 +15,7 @@ from typing import Any, Final
 import jwt
 import structlog
 
+from syncline.kit.auth.tokens import unauthorized
 from syncline.kit.clock import SYSTEM_CLOCK, Clock
 from syncline.kit.errors import Unavailable
 from syncline.kit.http.client import ServiceClient
@@ -57,10 +58,10 @@ class Tokens:
     async def check(self, authorization: str | None) -> Mapping[str, Any]:
         """The claims of the token in this header; a Problem with 401 if it is none that is good."""
         if authorization is None:
-            raise _unauthorized("this address needs a token: send the header Authorization: Bearer <token>")
+            raise unauthorized("this address needs a token: send the header Authorization: Bearer <token>")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise _unauthorized("the header Authorization must be: Bearer <token>", error="invalid_request")
+            raise unauthorized("the header Authorization must be: Bearer <token>", error="invalid_request")
         return await self._claims(token.strip())
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
@@ -80,10 +81,10 @@ class Tokens:
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
         except jwt.ExpiredSignatureError as exc:
-            raise _unauthorized("the token has expired: sign in again", error="invalid_token") from exc
+            raise unauthorized("the token has expired: sign in again", error="invalid_token") from exc
         except jwt.PyJWTError as exc:
             log.info("token refused", reason=str(exc))
-            raise _unauthorized("the token is not valid here", error="invalid_token") from exc
+            raise unauthorized("the token is not valid here", error="invalid_token") from exc
         return claims
 
     async def _key(self, name: str) -> jwt.PyJWK:
@@ -137,9 +138,3 @@ def _read(document: Any) -> dict[str, jwt.PyJWK]:
         if key.algorithm_name in ALGORITHMS:
             found[str(described.get("kid", ""))] = key
     return found
-
-
-def _unauthorized(detail: str, *, error: str = "") -> Problem:
-    """401 as RFC 6750 has it: without a token there is no error to name."""
-    challenge = f'Bearer realm="syncline", error="{error}"' if error else 'Bearer realm="syncline"'
-    return Problem(401, "UNAUTHORIZED", detail, headers={"WWW-Authenticate": challenge})
