@@ -22,6 +22,8 @@ from syncline.client.models import ConnectorStateInfo
 
 LOCAL: Final = "127.0.0.1"
 _DRAIN_SECONDS: Final = "1"
+_LEAVE_SECONDS: Final = "0.2"
+"""When the shop stops, it stops as a whole; nobody is left who could fail."""
 _REST_SECONDS: Final = 30
 _SINK: Final = "contracts/connectors/order-sink.json"
 
@@ -72,6 +74,8 @@ class Shop:
             environment={
                 "DISCOVERY_PORT": self.discovery_url.rpartition(":")[2],
                 "DISCOVERY_DRAIN_SECONDS": _DRAIN_SECONDS,
+                # One machine has no network to fail: who is silent here is dead.
+                "DISCOVERY_SELF_PRESERVATION": "false",
             },
             ready=self._serves,
         )
@@ -131,6 +135,7 @@ class Shop:
                 "ORDER_PORT": "0",
                 "ORDER_REGISTRY_URL": self._registry_url,
                 "ORDER_DRAIN_SECONDS": _DRAIN_SECONDS,
+                "ORDER_LEAVE_SECONDS": _LEAVE_SECONDS,
             },
             ready=self._serves,
         )
@@ -150,6 +155,7 @@ class Shop:
                 "GATEWAY_PORT": str(self._gateway_port),
                 "GATEWAY_REGISTRY_URL": self._registry_url,
                 "GATEWAY_DRAIN_SECONDS": _DRAIN_SECONDS,
+                "GATEWAY_LEAVE_SECONDS": _LEAVE_SECONDS,
             },
             ready=self._serves,
         )

@@ -45,8 +45,8 @@ class ServiceSettings(BaseSettings):
     """How long the registry believes in it without one."""
     weight: float = Field(default=1, gt=0, allow_inf_nan=False)
     """Of this instance under the balancing policy weighted."""
-    leave_seconds: float = Field(default=0.2, ge=0)
-    """Between saying that nobody should come any more and closing the door."""
+    leave_seconds: float = Field(default=1, ge=0)
+    """Between saying that nobody should come any more and closing the door; callers need that long to hear of it."""
 
     @classmethod
     def settings_customise_sources(
