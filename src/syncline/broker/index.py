@@ -55,11 +55,11 @@ class Index:
         return self._positions[slot] if slot >= 0 else 0
 
     def pop(self) -> int:
-        """Take the last entry out; the position of its batch, from which on batches are to be noted again."""
-        if not self._offsets:
-            return 0
-        self._offsets.pop()
-        self._timestamps.pop()
+        """Take the last of the entries out; the position of its batch, from which on batches are to be noted again."""
+        relative, timestamp = self._offsets.pop(), self._timestamps.pop()
+        if timestamp < self.max_timestamp:
+            # The largest came later, from a batch that may be gone.
+            self.max_timestamp, self.max_timestamp_offset = timestamp, self.base_offset + relative
         self._since_entry = INDEX_EVERY
         return self._positions.pop()
 

@@ -102,6 +102,9 @@ class PartitionLog:
         self.producers = found.producers
         self.start_offset = self._bases[0]
         self.end_offset = found.end_offset
+        if len(self._segments) > 1 and (found.snapshot is None or found.snapshot < self._bases[-1]):
+            # It was lost; what it said was found again in records that may go before the next one is due.
+            self._save_snapshot()
         self._mark_due()
 
     # -- writing ------------------------------------------------------------------------------
@@ -300,6 +303,21 @@ class PartitionLog:
             gone.remove()
         self.producers.forget_aborted(self._bases[0])
 
+    def restore_start(self, offset: int) -> None:
+        """Records before `offset` were deleted before the log was closed.
+
+        Where a power cut took what came after them too, the log goes on from `offset`: no offset is used again.
+        """
+        if offset <= self.end_offset:
+            self.delete_before(offset)
+            return
+        for segment in self._segments:
+            segment.remove()
+        self._segments, self._bases, self._unsealed = [Segment(self.folder, offset, self._files)], [offset], []
+        self._begin(self._segments[0])
+        self.producers.aborted.clear()
+        self.start_offset = self.end_offset = offset
+
     # -- cleaning -----------------------------------------------------------------------------
 
     @property
@@ -471,11 +489,24 @@ class PartitionLog:
 
     def newest_time(self) -> tuple[int, int] | None:
         """Offset and timestamp of the record with the largest timestamp (KIP-734)."""
-        best = max(self._segments, key=lambda segment: segment.max_timestamp)
-        if best.max_timestamp < 0:
-            return None
-        found = self.find_time(best.max_timestamp)
-        return found if found is not None else (best.max_timestamp_offset, best.max_timestamp)
+        newest = max(segment.max_timestamp for segment in self._segments)
+        found = self.find_time(newest) if newest >= 0 else None
+        if found is None and newest >= 0 and self.start_offset > self._bases[0]:
+            # That record was deleted, but others of its segment are still there.
+            newest = max(self._newest_left(), *(segment.max_timestamp for segment in self._segments[1:]), -1)
+            found = self.find_time(newest) if newest >= 0 else None
+        return found
+
+    def _newest_left(self) -> int:
+        """The largest timestamp in the first segment among the records that were not deleted; -1: none."""
+        first, newest = self._segments[0], -1
+        for batch in first.walk(first.position_of(self.start_offset)):
+            if batch.base_offset >= self.start_offset:
+                newest = max(newest, batch.max_timestamp)
+            elif batch.last_offset >= self.start_offset:
+                left = records_of(first.read(batch.position, batch.size), batch._replace(position=0))
+                newest = max((r.timestamp for r in left if r.offset >= self.start_offset), default=newest)
+        return newest
 
     @property
     def size(self) -> int:

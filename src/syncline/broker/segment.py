@@ -313,7 +313,7 @@ class Segment:
             expected = batch_at(self.read(position, HEADER_SIZE), 0).base_offset
         for batch, data in self._scanned(position):
             in_order = batch.base_offset == expected if before is None else expected <= batch.base_offset < before
-            if not in_order or batch.epoch > LEADER_EPOCH or not checksum_holds(data, batch):
+            if not in_order or batch.epoch != LEADER_EPOCH or not checksum_holds(data, batch):
                 break
             found = batch._replace(position=position)
             self.index.note(found, position)

@@ -81,7 +81,7 @@ class Topics:
         self._checkpointed = read_checkpoint(self.folder / CHECKPOINT)
         for topic in self._by_name.values():
             for number, partition in enumerate(topic.partitions):
-                partition.delete_before(self._checkpointed.get(f"{topic.name} {number}", 0))
+                partition.restore_start(self._checkpointed.get(f"{topic.name} {number}", 0))
         # What it says of a topic that is gone must not be believed of the next one of that name.
         self.checkpoint()
 
@@ -163,6 +163,9 @@ class Topics:
     def _grow(self, topic: Topic, count: int) -> None:
         """Make folders and logs up to `count` partitions and write it down; StorageError, and nothing stays, if not."""
         made: list[PartitionLog] = []
+        if topic.name not in self._by_name:
+            # Nothing may be left of an earlier topic of this name.
+            self.checkpoint()
         try:
             for number in range(len(topic.partitions), count):
                 self._clear(topic, number)
