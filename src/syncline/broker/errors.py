@@ -92,4 +92,4 @@ class StorageError(KafkaError, OSError):
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(KAFKA_STORAGE_ERROR, str(cause))
-        self.errno = cause.errno
+        self.errno, self.strerror = cause.errno, cause.strerror

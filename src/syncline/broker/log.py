@@ -137,7 +137,7 @@ class PartitionLog:
             placed.append((batch._replace(base_offset=offset), position))
             offset += batch.last_delta + 1
             position += batch.size
-        if not active.size:
+        if not active.created or (self.sync and self._folder_changed):
             self._begin(active)
         active.write(parts, sync=self.sync)
         for batch, where in placed:
@@ -177,7 +177,7 @@ class PartitionLog:
         return active
 
     def _begin(self, segment: Segment) -> None:
-        """Make the file of a segment that is still empty; a name that could be lost is no good to a synced log."""
+        """Make the file of a segment; a name that could be lost is no good to a log that is synced."""
         segment.create()
         self._folder_changed = True
         if self.sync:
@@ -187,7 +187,11 @@ class PartitionLog:
     def _roll(self) -> Segment:
         """Begin a new segment. Its file is made at once: when all before it is gone, it alone tells the log's end."""
         segment = Segment(self.folder, self.end_offset, self._files)
-        self._begin(segment)
+        try:
+            self._begin(segment)
+        except OSError:
+            segment.remove()
+            raise
         self._save_snapshot()
         self._unsealed.append(self._segments[-1])
         self._segments.append(segment)
@@ -203,7 +207,7 @@ class PartitionLog:
         try:
             path.write_bytes(self.producers.snapshot())
         except OSError as exc:
-            log.warning("%s cannot be written: %s", path, exc)
+            self._warn_of_beside(exc)
             path.unlink(missing_ok=True)
         self._snapshot = self.end_offset
 
@@ -227,9 +231,10 @@ class PartitionLog:
         self._due.discard(self)
         found: list[Sync] = []
         try:
-            for segment in [*self._unsealed[:SYNCED_AT_ONCE], *(self._segments[-1:] if active else ())]:
-                if segment.synced < segment.size:
-                    found.append(Sync(segment, os.dup(segment.file), segment.size))
+            unsynced = [segment for segment in self._unsealed if segment.synced < segment.size][:SYNCED_AT_ONCE]
+            if active and self._segments[-1].synced < self._segments[-1].size:
+                unsynced.append(self._segments[-1])
+            found += (Sync(segment, os.dup(segment.file), segment.size) for segment in unsynced)
             if self._folder_changed:
                 found.append(Sync(None, os.open(self.folder, os.O_RDONLY), 0))
                 self._folder_changed = False
@@ -268,13 +273,15 @@ class PartitionLog:
         try:
             segment.write_point(aborted)
         except OSError as exc:
-            if not self._pointless:
-                log.warning(
-                    "what is known of %s cannot be written beside it; a restart reads it: %s", segment.path, exc
-                )
-            self._pointless = True
+            self._warn_of_beside(exc)
         else:
             self._pointless = False
+
+    def _warn_of_beside(self, exc: OSError) -> None:
+        """Once: no record is in danger."""
+        if not self._pointless:
+            log.warning("what spares a restart the reading of %s cannot be written: %s", self.folder.name, exc)
+        self._pointless = True
 
     def flush(self, *, point_after: int = POINT_EVERY) -> None:
         """Make what was appended durable, here and now."""

@@ -71,6 +71,8 @@ class Segment:
         self.synced = 0
         """So many bytes are durable."""
         self.used = 0
+        self.created = False
+        """Whether the file is there; the first one of a log is made with the first record."""
         self.point: RecoveryPoint | None = None
         self._files = files
         self._file: int | None = None
@@ -82,6 +84,7 @@ class Segment:
         """A segment whose file is there; nothing of it is read yet but its recovery point."""
         made = cls(folder, base_offset, files)
         made.size = size
+        made.created = True
         point = RecoveryPoint.load(made.path.with_suffix(".recovery"))
         if point is not None and point.size <= size:
             made.point = point
@@ -109,6 +112,7 @@ class Segment:
         """Make the file; OSError when the disk does not take it."""
         if self._file is None:
             self._file = self._files.open(self, self.path, os.O_RDWR | os.O_CREAT)
+            self.created = True
 
     def release(self) -> None:
         """Close the file for now."""

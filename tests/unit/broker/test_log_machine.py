@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from syncline.broker.errors import KafkaError
 from syncline.broker.log import PartitionLog
-from syncline.broker.records import ABORT, COMMIT, Producer, batches, checked_batches, make_batch
+from syncline.broker.records import ABORT, COMMIT, Producer, batches, checked_batches, make_batch, records_of
 from tests.unit.broker.test_cleaner import DAY, NOW, clean, readable
 
 IDEMPOTENT, TRANSACTIONAL = (1, 2), (11, 12)
@@ -118,7 +118,8 @@ class LogMachine(RuleBasedStateMachine):
         self.append(pairs, time, producer, expected)
 
     def checked(self, pairs: list[Pair], producer: int, sequence: int) -> int | None:
-        data = make_batch(pairs, self.now, producer=Producer(producer, 0, sequence))
+        writer = Producer(producer, 0, sequence)
+        data = make_batch(pairs, self.now, producer=writer, transactional=producer in TRANSACTIONAL)
         known = self.log.producers.check(checked_batches(data)[0])
         return None if known is None else known.base_offset
 
@@ -288,14 +289,12 @@ class LogMachine(RuleBasedStateMachine):
     def read(self, share: float, most: int) -> None:
         offset = self.start + int((self.end - self.start) * share)
         data = self.log.read(offset, most, self.end)
-        there = [event for event in self.present() if event.end > offset]
-        found = list(batches(data))
-        assert sum(batch.size for batch in found) == len(data) or len(data) == most
-        assert len(data) <= most or len(found) == 1
-        assert bool(found) == bool(there) or len(data) == most
-        for batch, event in zip(found, there, strict=False):
-            assert event.offset <= batch.last_offset
-            assert batch.base_offset < event.end
+        there = [o for event in self.events for o in offsets(event) if o >= offset and self.is_there(o)]
+        whole = list(batches(data))
+        found = [r.offset for batch in whole for r in records_of(data, batch) if r.offset >= offset]
+        assert found == there[: len(found)]
+        assert len(data) <= most or len(whole) == 1
+        assert bool(whole) or not there or len(data) == most
 
     @rule(back=st.integers(-5, 40))
     def find_time(self, back: int) -> None:
