@@ -365,7 +365,8 @@ class PartitionLog:
             if excess < 0 and not self._too_old(segment, retention_ms, now_ms):
                 break
             self.delete_before(following)
-        if len(self._segments) == 1 and self._too_old(self._segments[0], retention_ms, now_ms):
+        only = self._segments[0]
+        if len(self._segments) == 1 and only.size and self._too_old(only, retention_ms, now_ms):
             # A newest segment whose records are all too old is closed, so that it can go too.
             self._roll()
             self.delete_before(self.end_offset)
@@ -373,7 +374,7 @@ class PartitionLog:
 
     @staticmethod
     def _too_old(segment: Segment, retention_ms: int, now_ms: int) -> bool:
-        return retention_ms >= 0 and segment.size > 0 and segment.newest_ms() < now_ms - retention_ms
+        return retention_ms >= 0 and segment.newest_ms() < now_ms - retention_ms
 
     def replace(self, old: Sequence[Segment], made: Segment, aborted: Sequence[Aborted]) -> bool:
         """Put what is left of some neighbouring sealed segments in their place, as one.

@@ -277,7 +277,9 @@ class Segment:
         return os.fstat(self.file).st_mtime_ns // 1_000_000
 
     def newest_ms(self) -> int:
-        """The time that retention goes by: the largest timestamp, or else when the file was written."""
+        """The time that retention goes by: the largest timestamp, or else when the file was written; -1 when empty."""
+        if not self.size:
+            return -1
         return self.max_timestamp if self.max_timestamp >= 0 else self.written_ms
 
     # -- reading ------------------------------------------------------------------------------
