@@ -112,7 +112,7 @@ def crowd(folder: Path, partitions: int, connections: int) -> None:
 
 
 def create(bootstrap: str, name: str, partitions: int) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
     admin.create_topics([NewTopic(name, partitions)])[name].result(60)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -215,7 +215,7 @@ class LogMachine(RuleBasedStateMachine):
         for path in self.folder.iterdir():
             if path.suffix in lost:
                 if garbage:
-                    path.write_bytes(os.urandom(path.stat().st_size))
+                    path.write_bytes(noise(path.stat().st_size))
                 else:
                     path.unlink()
         self.exact = self.exact and not (".snapshot" in lost and (self.gone or self.start))
@@ -312,6 +312,11 @@ def offsets(event: Event) -> range:
     return range(event.offset, event.end)
 
 
+def noise(size: int) -> bytes:
+    """Bytes that mean nothing, the same in every run."""
+    return random.Random(size).randbytes(size)
+
+
 def damage(path: Path, tail: str, durable: int, where: float, bit: int) -> None:
     """What a crash may do to the part of a file that was not synced."""
     content = path.read_bytes()
@@ -326,7 +331,7 @@ def damage(path: Path, tail: str, durable: int, where: float, bit: int) -> None:
         case "zeros behind":
             content += bytes(1 + int(where * 200))
         case "garbage behind":
-            content += os.urandom(1 + int(where * 200))
+            content += noise(1 + int(where * 200))
     path.write_bytes(content)
 
 
