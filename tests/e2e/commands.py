@@ -62,7 +62,7 @@ class Command:
     def err(self) -> str:
         return self._err.read_text()
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 120) -> int:
         """The exit status."""
         assert self.process is not None
         return self.process.wait(seconds)

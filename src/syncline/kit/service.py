@@ -30,7 +30,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -67,7 +67,8 @@ _KEEP_ALIVE_SECONDS = 65
 class Service:
     """One HTTP service. Add routes to `app`; add what must be open while it runs with `during`."""
 
-    def __init__(self, name: str, settings: ServiceSettings) -> None:
+    def __init__(self, name: str, settings: ServiceSettings, *, quiet: Sequence[str] = ()) -> None:
+        """Requests for paths that begin like one of `quiet` are logged at level debug."""
         self.name = name
         self.settings = settings
         self.health = Health()
@@ -76,7 +77,11 @@ class Service:
         self.metrics = Metrics()
         self.app.include_router(self.metrics.router)
         self.app.add_middleware(
-            Requests, max_body_bytes=settings.max_body_bytes, metrics=self.metrics.requests, health=self.health
+            Requests,
+            max_body_bytes=settings.max_body_bytes,
+            metrics=self.metrics.requests,
+            health=self.health,
+            quiet=quiet,
         )
         problems.install(self.app)
         self.instance_id = f"{name}:{secrets.token_hex(8)}"

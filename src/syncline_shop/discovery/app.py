@@ -47,7 +47,8 @@ def main() -> int:
 
 def build(settings: DiscoverySettings) -> Service:
     """The registry as a service."""
-    svc = Service("discovery", settings)
+    # Renewals come all the time; who registers and who goes has a line of its own.
+    svc = Service("discovery", settings, quiet=["/eureka"])
     registry = Registry(
         self_preservation=settings.self_preservation,
         renewing_share=settings.renewing_share,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _QUIET = ("/health", "/metrics")
+"""Asked all the time by machines; not worth a line unless something is wrong."""
 _DEADLINE = deadline.HEADER.lower().encode()
 
 
@@ -30,11 +32,15 @@ class Requests:
     header `Trace-Id`. A request whose deadline (`X-Request-Deadline`) is over is not begun.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, metrics: RequestMetrics, health: Health) -> None:
+    def __init__(
+        self, app: ASGIApp, max_body_bytes: int, metrics: RequestMetrics, health: Health, quiet: Sequence[str] = ()
+    ) -> None:
+        """Requests for paths that begin like one of `quiet` get their line at level debug, errors excepted."""
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._metrics = metrics
         self._health = health
+        self._quiet = (*_QUIET, *quiet)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +75,7 @@ class Requests:
             await self._app(scope, limited(scope, receive, self._max_body_bytes), sending)
         finally:
             self._metrics.ended(scope["method"], status, SYSTEM_CLOCK.monotonic() - began)
-            say = log.debug if scope["path"].startswith(_QUIET) else log.info
+            say = log.debug if scope["path"].startswith(self._quiet) and status < 500 else log.info
             say(
                 "request",
                 method=scope["method"],
