@@ -666,7 +666,7 @@ def offsets_of_a_consumer_group(talk: Talk) -> None:
 
 def timed_out(talk: Talk) -> None:
     """A transaction is aborted when it takes too long."""
-    first = talk.init(timeout=200)
+    first = talk.init(timeout=1_500)
     talk.write("a")
     wait_for_state(talk, "CompleteAbort")
     talk.seen()
