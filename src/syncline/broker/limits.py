@@ -101,6 +101,11 @@ class RequestMemory:
         self._left = size
         self._waiting: deque[Held] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Connections that may not begin to send a large request."""
+        return len(self._waiting)
+
     def take(self, count: int, connection: Held) -> bool:
         """Whether a request of `count` bytes may be received; if not, `connection` is told to go on later."""
         if self._bounded and self._left <= 0:

@@ -59,7 +59,9 @@ def _logs(broker: Any, request: Any, context: Context) -> list[Any]:
     for topic in request.topics:
         known = broker.topics.get(_name(broker, topic, context) or "")
         if known is not None:
-            found += [known.partitions[p.partition] for p in topic.partitions if p.partition < len(known.partitions)]
+            found += [
+                known.partitions[p.partition] for p in topic.partitions if 0 <= p.partition < len(known.partitions)
+            ]
     return found
 
 

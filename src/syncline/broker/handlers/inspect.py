@@ -154,7 +154,7 @@ def elect_leaders(broker: Any, request: Any, context: Context) -> Answer:
         "replica_election_results": [
             {
                 "topic": topic.topic,
-                "partition_result": [_election(broker, topic.topic, number) for number in topic.partitions],
+                "partition_result": [_election(broker, topic.topic, number) for number in topic.partitions or ()],
             }
             for topic in request.topic_partitions or ()
         ],

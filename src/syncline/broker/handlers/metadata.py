@@ -46,7 +46,7 @@ def metadata(broker: Any, request: Any, context: Context) -> Answer:
         topics = [_described(topic) for topic in broker.topics]
     else:
         may_create = getattr(request, "allow_auto_topic_creation", True)
-        topics = [_one(broker, wanted, may_create) for wanted in asked]
+        topics = [_one(broker, wanted, may_create, context) for wanted in asked]
     return {
         "brokers": [{"node_id": NODE_ID, "host": context.address[0], "port": context.address[1], "rack": None}],
         "cluster_id": broker.cluster_id,
@@ -56,12 +56,14 @@ def metadata(broker: Any, request: Any, context: Context) -> Answer:
     }
 
 
-def _one(broker: Any, wanted: Any, may_create: bool) -> dict[str, Any]:
+def _one(broker: Any, wanted: Any, may_create: bool, context: Context) -> dict[str, Any]:
     topic_id = getattr(wanted, "topic_id", None)
     if wanted.name is None:
         topic = broker.topics.by_id(topic_id) if topic_id else None
         if topic is None:
-            return {"error_code": UNKNOWN_TOPIC_ID, "name": None, "topic_id": topic_id, "partitions": []}
+            # Versions 10 and 11 can be asked for an id, and cannot answer without a name.
+            name = None if context.api_version >= 12 else ""
+            return {"error_code": UNKNOWN_TOPIC_ID, "name": name, "topic_id": topic_id, "partitions": []}
         return _described(topic)
     topic = broker.topics.get(wanted.name)
     if topic is not None:
