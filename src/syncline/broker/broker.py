@@ -32,6 +32,8 @@ from syncline.broker.handlers import APIS
 from syncline.broker.limits import Admission, RequestMemory
 from syncline.broker.listeners import listeners_of
 from syncline.broker.log import PartitionLog
+from syncline.broker.metrics import Metrics
+from syncline.broker.metrics_server import MetricsServer
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
 from syncline.clock import SYSTEM_CLOCK
@@ -77,6 +79,8 @@ class Broker:
         self.request_memory = RequestMemory(self.settings.number("queued.max.request.bytes"))
         self.credentials = Credentials(self._remember)
         self.connections: set[Connection] = set()
+        self.metrics = Metrics()
+        self._scrapes: MetricsServer | None = None
         self.unsent_bytes = 0
         """In answers that wait for slow readers."""
         self.cluster_id = ""
@@ -106,6 +110,11 @@ class Broker:
     def address_of(self, listener: str) -> str:
         """What clients put into `bootstrap.servers` to come to the listener of that name."""
         return next(e.bootstrap_servers for e in self.endpoints if e.listener.name == listener.upper())
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where Prometheus finds the metrics; None unless `prometheus.port` was given."""
+        return None if self._scrapes is None else self._scrapes.url
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -275,10 +284,17 @@ class Broker:
             endpoint = Endpoint(listener, self.settings, self.credentials)
             await endpoint.open(connect)
             self.endpoints.append(endpoint)
+        port = self.settings.number("prometheus.port")
+        if port >= 0:
+            self._scrapes = MetricsServer(lambda: self.metrics.text(self))
+            await self._scrapes.open(self.settings.text("prometheus.host"), port)
+            log.info("metrics for Prometheus at %s", self.metrics_url)
 
     def _close_endpoints(self) -> None:
         for endpoint in self.endpoints:
             endpoint.close()
+        if self._scrapes is not None:
+            self._scrapes.close()
 
     def _remember(self, key: bytes, value: bytes | None) -> None:
         self._metadata.append_records([(key, value)], self.now_ms())

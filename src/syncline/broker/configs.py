@@ -84,6 +84,10 @@ def _setting(
     return Setting(name, kind, text, check, synonym)
 
 
+def _port(text: str) -> bool:
+    return -1 <= int(text) <= 65535
+
+
 def _versions(text: str) -> bool:
     return set(_parts(text)) in ({"TLSv1.2"}, {"TLSv1.3"}, {"TLSv1.2", "TLSv1.3"})
 
@@ -232,6 +236,9 @@ BROKER: Final[Mapping[str, Setting]] = {
         _setting("ssl.truststore.location", _S, ""),
         _setting("ssl.truststore.type", _S, "PEM"),
         _setting("connection.failed.authentication.delay.ms", _I, 100, _at_least(0)),
+        # -- Syncline's own
+        _setting("prometheus.port", _I, -1, _port),
+        _setting("prometheus.host", _S, "127.0.0.1"),
         # -- limits
         _setting("connections.max.idle.ms", _L, 600_000),
         _setting("max.connections", _I, INT_MAX, _at_least(1)),

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from syncline.broker.endpoints import Endpoint
 from syncline.broker.errors import UNSUPPORTED_VERSION
+from syncline.broker.metrics import Metrics
 from syncline.broker.sasl import AuthenticationFailed
 from syncline.broker.wire import API_VERSIONS, Answer, Api, Context, Request, Unreadable, decode, encode, peek
 
@@ -39,7 +40,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, broker: Any, apis: Mapping[int, Api], endpoint: Endpoint) -> None:
         self.host = ""
+        self.listener = endpoint.listener.name
         self._broker = broker
+        self._metrics: Metrics = broker.metrics
         self._apis = apis
         self._endpoint = endpoint
         self._session = endpoint.new_session()
@@ -57,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._loop = asyncio.get_running_loop()
+        self._begun = 0.0
         self._active = self._loop.time()
         self._unsent = 0
         self._owed = 0
@@ -66,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._metrics.connections[self.listener] += 1
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.host = str(peer[0]) if peer else ""
@@ -132,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
         self._active = self._loop.time()
+        self._metrics.bytes_received += nbytes
         start, size = 0, 0
         most = self._endpoint.max_frame if self._session is None or self._session.open else self._endpoint.max_token
         view = memoryview(self._buffer)
@@ -239,11 +245,14 @@ class Connection(asyncio.BufferedProtocol):
             body = {"error_code": UNSUPPORTED_VERSION, **self._broker.api_versions()}
             self._send(encode(API_VERSIONS, 0, correlation, body))
             return None
+        self._begun = self._loop.time()
         request = decode(frame)
         context = Context(api_key, version, request.client_id, self.host, self._address, session)
         answer = api.handler(self._broker, request.body, context)
         if session is not None and session.failed is not None:
             return self._turn_away(request, cast("Answer", answer))
+        if api_key == SASL_AUTHENTICATE and session is not None and session.open:
+            self._metrics.authentications[self.listener, "successful"] += 1
         if isinstance(answer, Mapping) or answer is None:
             self._answer(request, answer)
             return None if self._may_write.is_set() else self._later(request, None)
@@ -274,12 +283,15 @@ class Connection(asyncio.BufferedProtocol):
         except AuthenticationFailed:
             return self._turn_away(None, None)
         self._send(struct.pack(">i", len(answer)) + answer)
+        if session.open:
+            self._metrics.authentications[self.listener, "successful"] += 1
         return None
 
     async def _turn_away(self, request: Request | None, answer: Answer) -> None:
         """Tell the client why, not at once, so that guessing passwords is slow; then close."""
         assert self._session is not None
         log.warning("client %s at %s: %s", self.host, self._endpoint, self._session.failed)
+        self._metrics.authentications[self.listener, "failed"] += 1
         self._pause()
         await asyncio.sleep(self._endpoint.failure_delay_s)
         if request is not None:
@@ -292,9 +304,11 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, request: Request, answer: Answer) -> None:
         if answer is not None:
             self._send(encode(request.api_key, request.api_version, request.correlation_id, answer))
+        self._metrics.request(request.api_key, request.api_version, self._loop.time() - self._begun)
 
     def _send(self, frame: bytes) -> None:
         if self._transport is not None:
+            self._metrics.bytes_sent += len(frame)
             self._transport.write(frame)
 
     def pause_writing(self) -> None:

@@ -16,7 +16,7 @@ def fetch(broker: Any, request: Any, context: Context) -> Answer | Awaitable[Ans
     answer, enough = _collect(broker, request, context)
     wait = request.max_wait.total_seconds()
     if enough or wait <= 0:
-        return answer
+        return _counted(broker, answer)
     return _wait(broker, request, context, wait)
 
 
@@ -28,7 +28,7 @@ async def _wait(broker: Any, request: Any, context: Context, seconds: float) -> 
         # Looked again also at first: records may have come before this coroutine began, and wake nobody now.
         answer, enough = _collect(broker, request, context)
         if enough or loop.time() >= deadline:
-            return answer
+            return _counted(broker, answer)
         waiter: asyncio.Future[None] = loop.create_future()
         logs = _logs(broker, request, context)
         for log in logs:
@@ -40,6 +40,14 @@ async def _wait(broker: Any, request: Any, context: Context, seconds: float) -> 
             timer.cancel()
             for log in logs:
                 log.unwatch(waiter)
+
+
+def _counted(broker: Any, answer: dict[str, Any]) -> dict[str, Any]:
+    for topic in answer["responses"]:
+        size = sum([len(part["records"]) for part in topic["partitions"]])
+        if size:
+            broker.metrics.fetched(topic["topic"], size)
+    return answer
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

@@ -9,6 +9,7 @@ from syncline.broker.errors import (
     INVALID_REQUIRED_ACKS,
     MESSAGE_TOO_LARGE,
     NONE,
+    UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
 )
 from syncline.broker.handlers.claims import Claims, claimed
@@ -40,6 +41,8 @@ def _partition(broker: Any, topic: str, part: Any, request: Any, rights: Claims)
         fresh = (topic, part.index) in rights.added
         base, stamp = _append(broker, broker.topics.get(topic), partition, bytes(part.records or b""), from_zero=fresh)
     except KafkaError as exc:
+        if exc.code != UNKNOWN_TOPIC_OR_PARTITION:  # names of topics that are not there are not counted: anything goes
+            broker.metrics.refused(topic)
         return _refused(part.index, exc.code, exc.message)
     return {
         "index": part.index,
@@ -84,7 +87,9 @@ def _append(broker: Any, topic: Any, partition: PartitionLog, data: bytes, *, fr
         stamp = broker.now_ms()
         data = b"".join(restamped(data[b.position : b.position + b.size], stamp) for b in found)
         found = checked_batches(data)
-    return partition.append(data, found), stamp
+    base = partition.append(data, found)
+    broker.metrics.produced(topic.name, sum(batch.records for batch in found), len(data))
+    return base, stamp
 
 
 def _check_keys(data: bytes, found: list[Batch]) -> None:
