@@ -290,12 +290,14 @@ def _collect_rarely() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def run_broker(data: Path, port: int, host: str, config: Path | None, overrides: Sequence[str]) -> int:
-    """What `broker` runs; overrides are `name=value`."""
+def run_broker(
+    config: Path | None, data: Path | None, port: int | None, host: str | None, overrides: Sequence[str]
+) -> int:
+    """What `broker` runs; overrides are `name=value`, and what is not None goes before the file and them."""
     settings = {**(read_properties(config) if config is not None else {}), **_overrides(overrides)}
     from syncline.broker.server import serve
 
-    return serve(data, port, host, settings)
+    return serve(settings, data, port, host)
 
 
 def _overrides(given: Sequence[str]) -> dict[str, str]:

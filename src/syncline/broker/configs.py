@@ -54,7 +54,8 @@ class Setting:
             if not self.check(text):
                 raise ValueError("value out of range")
         except ValueError as exc:
-            raise KafkaError(INVALID_CONFIG, f"Invalid value {text} for configuration {self.name}: {exc}") from exc
+            shown = "[hidden]" if self.secret else text
+            raise KafkaError(INVALID_CONFIG, f"Invalid value {shown} for configuration {self.name}: {exc}") from exc
 
 
 def _at_least(low: float) -> Callable[[str], bool]:
@@ -212,6 +213,9 @@ BROKER: Final[Mapping[str, Setting]] = {
         _setting("flush.interval.ms", _I, 1_000, _at_least(1)),
         _setting("min.insync.replicas", _I, 1, _at_least(1)),
         _setting("compression.type", _S, "producer"),
+        # -- the data folder, for who starts the broker by a file
+        _setting("log.dir", _S, "/tmp/kafka-logs"),  # noqa: S108  # Kafka's default; it is shown, and never used
+        _setting("log.dirs", _LIST, ""),
         # -- listening
         _setting("listeners", _LIST, ""),
         _setting("advertised.listeners", _LIST, ""),
@@ -248,6 +252,14 @@ BROKER: Final[Mapping[str, Setting]] = {
     )
 }
 
+COARSER: Final[Mapping[str, tuple[Setting, int, str]]] = {
+    # The last one wins, so minutes stand behind hours.
+    "log.retention.hours": (_setting("log.retention.hours", _I, 168, _at_least(-1)), 3_600_000, "log.retention.ms"),
+    "log.retention.minutes": (_setting("log.retention.minutes", _I, -1, _at_least(-1)), 60_000, "log.retention.ms"),
+    "log.roll.hours": (_setting("log.roll.hours", _I, 168, _at_least(1)), 3_600_000, "log.roll.ms"),
+}
+"""Kafka's settings in other units: milliseconds in one, and the setting that is in milliseconds."""
+
 PER_LISTENER: Final = re.compile(r"listener\.name\.([a-z0-9_]+)\.(.+)")
 _OF_LISTENERS: Final = frozenset(
     name for name in BROKER if name.startswith(("ssl.", "sasl.", "connections.max.reauth"))
@@ -276,11 +288,23 @@ def check_topic_configs(configs: Mapping[str, str]) -> None:
         setting.validate(value)
 
 
+def _in_milliseconds(given: Mapping[str, str]) -> dict[str, str]:
+    """The settings with hours and minutes in the one key of milliseconds; the finest unit given wins."""
+    found = {name: value for name, value in given.items() if name not in COARSER}
+    for name, (setting, factor, finer) in COARSER.items():
+        if name in given:
+            setting.validate(given[name])
+            number = int(given[name])
+            if finer not in given:
+                found[finer] = str(number if number < 0 else number * factor)
+    return found
+
+
 class Settings:
     """Settings of the broker: what was given, over the defaults."""
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
-        self.given = dict(given or {})
+        self.given = _in_milliseconds(given or {})
         self.unknown = sorted(name for name in self.given if server_setting(name) is None)
         for name, value in self.given.items():
             setting = server_setting(name)

@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from syncline.broker.broker import Broker
+from syncline.broker.configs import BROKER, COARSER
 from syncline.broker.errors import BrokerError
+from syncline.broker.kafka_keys import WITHOUT_EFFECT
 
 log = logging.getLogger(__name__)
 
+DEFAULT_FOLDER: Final = Path(".syncline/broker")
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 9092
 
-def serve(folder: Path, port: int, host: str = "127.0.0.1", settings: Mapping[str, str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT; the exit status: 0, or 1 with one sentence on standard error."""
-    broker = Broker(folder, port, host, settings)
-    for name in broker.settings.unknown:
-        log.warning("setting %s is not known here and has no effect", name)
+
+def serve(
+    settings: Mapping[str, str], folder: Path | None = None, port: int | None = None, host: str | None = None
+) -> int:
+    """Run until SIGTERM or SIGINT; the exit status: 0, or 1 with one sentence on standard error.
+
+    `settings` are those of a server.properties file; what is not None goes before them.
+    """
     try:
+        if "listeners" in settings and (port is not None or host is not None):
+            raise BrokerError(
+                f"listeners={settings['listeners']} and --port or --host both say where to listen; give one of them"
+            )
+        broker = Broker(
+            folder or _folder(settings),
+            DEFAULT_PORT if port is None else port,
+            DEFAULT_HOST if host is None else host,
+            settings,
+        )
+        for text in remarks(broker.settings.unknown):
+            log.warning("%s", text)
         asyncio.run(_serve(broker))
     except BrokerError as exc:
         print(f"syncline broker: {exc}", file=sys.stderr)  # noqa: T201  # the process's last word
         return 1
     return 0
+
+
+def _folder(settings: Mapping[str, str]) -> Path:
+    for key in ("log.dirs", "log.dir"):
+        text = settings.get(key, "").strip()
+        if "," in text:
+            raise BrokerError(f"{key}={text}: this broker keeps its data in one folder; name one")
+        if text:
+            return Path(text)
+    return DEFAULT_FOLDER
+
+
+def remarks(unknown: Iterable[str]) -> list[str]:
+    """What is said about keys that do nothing: Kafka's own in one line, each that nobody knows in another."""
+    names = sorted(unknown)
+    known = [name for name in names if name in WITHOUT_EFFECT]
+    found = [f"without effect on a single node: {', '.join(known)}"] if known else []
+    for name in names:
+        if name not in WITHOUT_EFFECT:
+            near = difflib.get_close_matches(name, [*BROKER, *COARSER, *WITHOUT_EFFECT], n=1, cutoff=0.75)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(f"setting {name} is not known and has no effect{hint}")
+    return found
 
 
 async def _serve(broker: Broker) -> None:

@@ -14,12 +14,19 @@ def register(cli: typer.Typer) -> None:
 
 
 def broker(
-    data: Annotated[Path, typer.Option(help="Folder for the data; made if missing.")] = Path(".syncline/broker"),
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9092,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     config: Annotated[
-        Path | None, typer.Option("--config", help="A server.properties file with settings of the broker.")
+        Path | None,
+        typer.Argument(help="Kafka's settings of a broker.", metavar="[server.properties]", show_default=False),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the data; made if missing. Else log.dirs, or .syncline/broker."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port to listen on; 0 takes a free one. Else listeners, or 9092.", min=0, max=65535),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Else listeners, or 127.0.0.1.")] = None,
     override: Annotated[
         list[str] | None, typer.Option("--override", help="One setting, name=value; may be repeated.")
     ] = None,
@@ -31,4 +38,4 @@ def broker(
     from syncline.app import log_to_stderr, run_broker
 
     log_to_stderr()
-    raise typer.Exit(run_broker(data, port, host, config, override or []))
+    raise typer.Exit(run_broker(config, data, port, host, override or []))

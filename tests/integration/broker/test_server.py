@@ -1,0 +1,112 @@
+"""`syncline broker`: a file of Kafka's, overrides, what is said of keys, and a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syncline.broker.server import remarks
+from tests.integration.broker.consumers import DEADLINE_S
+from tests.integration.broker.raw import RawClient
+from tests.servers import free_port, wait_for
+
+SENTENCE = "single node, for development and tests"
+
+
+def broker(*arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "syncline", "broker", *map(str, arguments)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def taken(port: int) -> bool:
+    """Whether something listens there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def refused(*arguments: str | Path, folder: Path) -> str:
+    """The one sentence of a broker that does not start."""
+    process = broker(*arguments, folder=folder)
+    said, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode in (1, 2)
+    return said.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_file_of_kafkas_own_starts_it_and_a_signal_ends_it(tmp_path: Path, how: signal.Signals) -> None:
+    port, metrics = free_port(), free_port()
+    (tmp_path / "server.properties").write_text(
+        f"""
+        process.roles=broker,controller
+        node.id=1
+        controller.quorum.voters=1@localhost:9093
+        listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://:9093
+        advertised.listeners=PLAINTEXT://localhost:{port}
+        controller.listener.names=CONTROLLER
+        inter.broker.listener.name=PLAINTEXT
+        log.dirs=logs
+        num.partitions=3
+        log.retention.hours=2
+        auto.creat.topics.enable=false
+        """
+    )
+    process = broker("server.properties", "--override", f"prometheus.port={metrics}", folder=tmp_path)
+    wait_for(lambda: taken(port), "the broker listens")
+    with RawClient(f"127.0.0.1:{port}") as client:
+        found = client.ask(3, 9, topics=[{"name": "made-by-asking"}], allow_auto_topic_creation=True)
+    assert len(found.topics[0].partitions) == 3
+    assert [(node.host, node.port) for node in found.brokers] == [("localhost", port)]
+    assert (tmp_path / "logs" / "made-by-asking-2").is_dir()
+    process.send_signal(how)
+    said, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    assert SENTENCE in said
+    assert "Traceback" not in said
+    (without_effect,) = [line for line in said.splitlines() if "without effect" in line]
+    for name in ("process.roles", "node.id", "controller.quorum.voters", "inter.broker.listener.name"):
+        assert name in without_effect
+    (unknown,) = [line for line in said.splitlines() if "auto.creat.topics.enable" in line]
+    assert unknown.endswith("did you mean auto.create.topics.enable?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(
+            ["--override", "num.partitions=many"], "Invalid value many for configuration num.partitions", id="bad value"
+        ),
+        pytest.param(["--override", "num.partitions"], "'num.partitions' is not of the form name=value", id="no value"),
+        pytest.param(["--override", "listeners=HERE"], "listeners: 'HERE' is not of the form", id="bad listeners"),
+        pytest.param(
+            ["--override", "log.dirs=a,b"], "log.dirs=a,b: this broker keeps its data in one folder", id="two folders"
+        ),
+        pytest.param(["no.such.file"], "properties file no.such.file cannot be read", id="no such file"),
+        pytest.param(
+            ["--override", "listeners=PLAINTEXT://:0", "--port", "0"], "give one of them", id="two places to listen"
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_that_names_key_and_value(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    assert said in refused(*arguments, folder=tmp_path)
+
+
+def test_keys_that_do_nothing_are_named_once_with_what_was_meant() -> None:
+    assert remarks(["num.io.threads", "broker.id"]) == ["without effect on a single node: broker.id, num.io.threads"]
+    assert remarks(["log.retention.hour", "zzz"]) == [
+        "setting log.retention.hour is not known and has no effect; did you mean log.retention.hours?",
+        "setting zzz is not known and has no effect",
+    ]
