@@ -20,6 +20,7 @@ from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
 
 from syncline.broker.sasl import Session
+from syncline.broker.skim import Step, skimmer
 
 API_VERSIONS: Final = 18
 
@@ -74,33 +75,9 @@ class Unreadable(Exception):
 
 
 @cache
-def _readers(api_key: int, version: int) -> tuple[Any, Any, Callable[[Any], None]]:
+def _readers(api_key: int, version: int) -> tuple[Any, Step, Any]:
     schema = load_request_schema(api_key, version)
-    return entity_reader(schema.__header_schema__), entity_reader(schema), _nulls_refused(schema) or (lambda body: None)
-
-
-def _nulls_refused(schema: Any) -> Callable[[Any], None] | None:
-    """Raises Unreadable for an array that is null and may not be, which kio lets pass; None: there are no arrays."""
-    plan = []
-    for field in fields(schema):
-        kind, many, optional = _unwrap(field.type)
-        inner = _nulls_refused(kind) if hasattr(kind, "__dataclass_fields__") else None
-        if many or inner is not None:
-            plan.append((field.name, many, optional, inner))
-    if not plan:
-        return None
-
-    def check(entity: Any) -> None:
-        for name, many, optional, inner in plan:
-            value = getattr(entity, name)
-            if value is None:
-                if not optional:
-                    raise Unreadable(f"{name} is null and may not be")
-            elif inner is not None:
-                for one in value if many else (value,):
-                    inner(one)
-
-    return check
+    return entity_reader(schema.__header_schema__), skimmer(schema), entity_reader(schema)
 
 
 @cache
@@ -128,10 +105,11 @@ def decode(frame: bytes) -> Request:
     """The request in a frame; Unreadable when it is malformed."""
     api_key, version, correlation = peek(frame)
     try:
-        header_reader, reader, check = _readers(api_key, version)
+        header_reader, skim, reader = _readers(api_key, version)
         header, offset = header_reader(frame, 0)
+        if skim(frame, offset) > len(frame):
+            raise Unreadable("shorter than it says")
         body, used = reader(frame, offset)
-        check(body)
     except Exception as exc:  # the decoder has many errors of its own; all mean the same
         raise Unreadable(f"request {api_key} v{version}: {exc}") from exc
     if offset + used > len(frame):

@@ -245,13 +245,15 @@ def run(folder: Path, count: int, seed: int) -> Outcome:
         before = _reset_peak(program.pid)
         sent = connections = answered = 0
         dice = random.Random(seed)
-        while sent < count:
-            frames = [fuzzer.frame() for _ in range(dice.choice([1, 1, 2, 5]))]
-            answered += _converse(program.bootstrap, frames)
-            sent += len(frames)
-            connections += 1
-        grown = _memory(program.pid, "VmHWM") - before
-        neighbour.stop()
+        try:
+            while sent < count:
+                frames = [fuzzer.frame() for _ in range(dice.choice([1, 1, 2, 5]))]
+                answered += _converse(program.bootstrap, frames)
+                sent += len(frames)
+                connections += 1
+            grown = _memory(program.pid, "VmHWM") - before
+        finally:
+            neighbour.stop()
         with RawClient(program.bootstrap) as client:
             assert client.ask(18, 3).error_code == 0
     return Outcome(sent, connections, answered, neighbour.count, neighbour.errors, grown, _failures(program.log))

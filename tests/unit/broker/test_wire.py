@@ -25,8 +25,12 @@ def test_a_request_is_decoded_with_its_header() -> None:
 @pytest.mark.parametrize(
     ("tail", "said"),
     [
-        pytest.param(struct.pack(">ii", -1, 0), "topic_names is null", id="an array that may not be null"),
-        pytest.param(struct.pack(">i", 1 << 30), "request 20 v1", id="an array longer than the frame"),
+        pytest.param(struct.pack(">ii", -1, 0), "an array is null", id="an array that may not be null"),
+        pytest.param(
+            struct.pack(">i", 1 << 30),
+            "an array of 1073741824 elements in 0 bytes",
+            id="an array longer than the frame",
+        ),
         pytest.param(b"", "request 20 v1", id="nothing behind the header"),
     ],
 )
