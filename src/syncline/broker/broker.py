@@ -10,10 +10,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import uuid4
 
 from syncline.broker.cleaner import Cleaner
@@ -39,6 +39,8 @@ from syncline.broker.transactions import Transactions
 from syncline.clock import SYSTEM_CLOCK
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORMAT: Final = 1
 """Of the data folder; a folder of a later format is refused."""
@@ -348,6 +350,20 @@ class Broker:
             except OSError:
                 log.exception("cleaning the logs failed; it is tried again")
 
+    # -- topics, for who holds the broker itself ------------------------------------------------
+
+    def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
+        """Create a topic; KafkaError when it is there already or cannot be. On the broker's own loop only."""
+        self.topics.create(name, partitions, configs or {})
+
+    def delete_topic(self, name: str) -> bool:
+        """Delete a topic with its records; False when there is none. On the broker's own loop only."""
+        topic = self.topics.get(name)
+        if topic is None:
+            return False
+        self.topics.delete(topic)
+        return True
+
     # -- what handlers need -------------------------------------------------------------------
 
     def now_ms(self) -> int:
@@ -393,7 +409,22 @@ class BrokerThread:
 
     @property
     def bootstrap_servers(self) -> str:
+        """What clients put into `bootstrap.servers`."""
         return self.broker.bootstrap_servers
+
+    def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
+        """Create a topic, from any thread; KafkaError when it is there already or cannot be."""
+        self._ask(lambda: self.broker.create_topic(name, partitions, configs))
+
+    def delete_topic(self, name: str) -> bool:
+        """Delete a topic with its records, from any thread; False when there is none."""
+        return self._ask(lambda: self.broker.delete_topic(name))
+
+    def _ask(self, what: Callable[[], T]) -> T:
+        async def answered() -> T:
+            return what()
+
+        return asyncio.run_coroutine_threadsafe(answered(), self._loop).result(60)
 
     def start(self) -> None:
         """Returns when clients can connect; BrokerError otherwise."""

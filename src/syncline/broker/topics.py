@@ -18,6 +18,7 @@ from syncline.broker.configs import TOPIC, Settings, check_topic_configs
 from syncline.broker.errors import (
     INVALID_PARTITIONS,
     INVALID_TOPIC_EXCEPTION,
+    POLICY_VIOLATION,
     TOPIC_ALREADY_EXISTS,
     UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 METADATA_TOPIC: Final = "__cluster_metadata"
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 TRANSACTIONS_TOPIC: Final = "__transaction_state"
+MOST_NEW_PARTITIONS: Final = 10_000
+"""In one step, as in Kafka: a number that was mistyped would keep the disk busy for hours."""
 INTERNAL: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC})
 CHECKPOINT: Final = "log-start-offset-checkpoint"
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -130,6 +133,7 @@ class Topics:
             raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topics: {twin}")
         if partitions < 1:
             raise KafkaError(INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
+        _check_growth(partitions)
         check_topic_configs(configs)
 
     def create(self, name: str, partitions: int, configs: Mapping[str, str], replication_factor: int = 1) -> Topic:
@@ -242,3 +246,8 @@ class Topics:
             log.error("%s cannot be written: %s", self.folder / CHECKPOINT, exc)
             raise StorageError(exc) from exc
         self._checkpointed = offsets
+
+
+def _check_growth(partitions: int) -> None:
+    if partitions > MOST_NEW_PARTITIONS:
+        raise KafkaError(POLICY_VIOLATION, "Excessively large number of partitions per request.")

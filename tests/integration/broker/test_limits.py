@@ -110,6 +110,19 @@ def test_what_is_no_request_ends_the_connection(tmp_path: Path, data: bytes, cap
     assert "Traceback" not in caplog.text
 
 
+def test_a_mistyped_number_of_partitions_is_refused(tmp_path: Path) -> None:
+    with BrokerThread(tmp_path) as broker, RawClient(broker.bootstrap_servers) as client:
+        wanted = {"name": "t", "num_partitions": 10_001, "replication_factor": 1}
+        refused = client.ask(CREATE_TOPICS, 5, topics=[wanted], timeout=1000, validate_only=False).topics[0]
+        assert (refused.error_code, refused.error_message) == (
+            44,
+            "Excessively large number of partitions per request.",
+        )
+        broker.create_topic("t")
+        grown = client.ask(37, 1, topics=[{"name": "t", "count": 20_000}], timeout=1000, validate_only=False)
+        assert grown.results[0].error_code == 44
+
+
 def test_large_requests_wait_while_others_fill_the_request_memory(tmp_path: Path) -> None:
     """The first two get in, as Kafka's do; the third begins when one of them is done."""
     size = MEBI

@@ -1,0 +1,1 @@
+"""Syncline's published test tools, used as a stranger's tests use them."""
