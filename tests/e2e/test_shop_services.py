@@ -187,7 +187,7 @@ def test_without_a_broker_an_order_is_refused_and_leaves_nothing(shop: Shop) -> 
     for _ in range(2):
         refused = orders.post(ORDERS, json={"productId": "CATALOG-0001", "quantity": 1, "unitPrice": 1})
         assert (refused.status_code, refused.json()["code"]) == (503, "BROKER_UNAVAILABLE")
-    assert catalog.get("/health/ready").status_code == 200
+    assert catalog.get("/health/ready").status_code == 200  # reading goes on
     shop.broker.start()
 
     def accepted() -> str:

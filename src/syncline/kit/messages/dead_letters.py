@@ -26,7 +26,7 @@ from syncline.kafka.ports import Delivered, Kafka, KafkaRecord
 log = structlog.get_logger(__name__)
 
 PREFIX: Final = "dlt-"
-_SEND_SECONDS: Final = 10
+_SEND_SECONDS: Final = 5
 _LONGEST_MESSAGE: Final = 1_000
 _LONGEST_TRACE: Final = 4_000
 # The original may have been as large as its topic allows, and the headers come on top.

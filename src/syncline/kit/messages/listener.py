@@ -56,6 +56,15 @@ log = structlog.get_logger(__name__)
 E = TypeVar("E", bound=msgspec.Struct)
 
 _JOIN_SECONDS: Final = 60
+_CONSUMER: Final = {
+    # Partitions of an instance that died are taken over after this. It also bounds how long a stop waits for
+    # a broker that is away: the client library holds on to an open commit for as long as it has its session.
+    "session.timeout.ms": "10000",
+    "heartbeat.interval.ms": "3000",
+    # Each attempt to reach a broker that is away is a line in the log.
+    "reconnect.backoff.ms": "500",
+    "reconnect.backoff.max.ms": "2000",
+}
 _PURGE_SECONDS: Final = 3600
 _ADDRESS: Final = re.compile(r".+:\d{1,5}")
 _ADMIN: Final = {"default.api.timeout.ms": "3000"}
@@ -163,6 +172,7 @@ class Listener:
         try:
             consumer = self._kafka.consumer(
                 {
+                    **_CONSUMER,
                     **self._properties,
                     "group.id": self.group,
                     "auto.offset.reset": "earliest",
