@@ -41,7 +41,7 @@ from sqlalchemy import Connection
 from syncline.clock import SYSTEM_CLOCK, Clock
 from syncline.errors import ConfigError, ConnectError, DataError, RetriableError
 from syncline.kafka.client import KAFKA
-from syncline.kafka.ports import Kafka, KafkaRecord
+from syncline.kafka.ports import Consumer, Kafka, KafkaRecord
 from syncline.kit.db import Database
 from syncline.kit.errors import Unavailable
 from syncline.kit.messages.dead_letters import DeadLetters, Failure
@@ -56,9 +56,9 @@ log = structlog.get_logger(__name__)
 E = TypeVar("E", bound=msgspec.Struct)
 
 _JOIN_SECONDS: Final = 60
+_LEAVE_SECONDS: Final = 6
 _CONSUMER: Final = {
-    # Partitions of an instance that died are taken over after this. It also bounds how long a stop waits for
-    # a broker that is away: the client library holds on to an open commit for as long as it has its session.
+    # Partitions of an instance that died are taken over after this.
     "session.timeout.ms": "10000",
     "heartbeat.interval.ms": "3000",
     # Each attempt to reach a broker that is away is a line in the log.
@@ -187,9 +187,24 @@ class Listener:
                 while not self._stopping.is_set():
                     self._turn(membership, letters)
             finally:
-                consumer.close()
+                self._leave(consumer)
         finally:
             letters.close()
+
+    def _leave(self, consumer: Consumer) -> None:
+        """Commit and leave the group; without a broker the library may wait for one for ever, and we do not."""
+
+        def close() -> None:
+            try:
+                consumer.close()
+            except ConnectError as exc:
+                log.warning("left the group in disorder", group=self.group, reason=str(exc))
+
+        leaving = threading.Thread(target=close, name=f"leaving {self.group}", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_SECONDS)
+        if leaving.is_alive():
+            log.warning("left the group without a word: the broker does not answer", group=self.group)
 
     def _turn(self, membership: Membership, letters: DeadLetters) -> None:
         membership.read()
