@@ -210,19 +210,7 @@ class Admin:
     def settings(self, resource: Resource, name: str) -> list[Setting]:
         asked = ConfigResource(_RESOURCES[resource], name)
         entries = _result(lambda: self._admin.describe_configs([asked], request_timeout=self._seconds)[asked])
-        return [
-            Setting(
-                key,
-                entry.value,
-                ConfigSource(entry.source).name,
-                entry.is_sensitive,
-                tuple(
-                    (ConfigSource(each.source).name, each.name, None if entry.is_sensitive else each.value)
-                    for each in (entry.synonyms or {}).values()
-                ),
-            )
-            for key, entry in sorted(entries.items())
-        ]
+        return [_setting(key, entry) for key, entry in sorted(entries.items())]
 
     def alter_settings(self, resource: Resource, name: str, changes: Mapping[str, str | None]) -> None:
         if not name:
@@ -281,6 +269,18 @@ _STATES: Final = {
     ConsumerGroupState.DEAD: "Dead",
     ConsumerGroupState.EMPTY: "Empty",
 }
+
+
+def _setting(name: str, entry: ConfigEntry) -> Setting:
+    source = ConfigSource(entry.source).name
+    synonyms = [
+        (ConfigSource(each.source).name, each.name, None if entry.is_sensitive else each.value)
+        for each in (entry.synonyms or {}).values()
+    ]
+    # The library keeps one synonym of each name; the deciding one may be what it lost.
+    if synonyms and all(each[0] != source for each in synonyms):
+        synonyms.insert(0, (source, name, entry.value))
+    return Setting(name, entry.value, source, entry.is_sensitive, tuple(synonyms))
 
 
 def _seconds(properties: Mapping[str, str]) -> float:

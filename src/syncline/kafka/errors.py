@@ -42,10 +42,17 @@ class AccessDenied(ConnectError):
     java_class = "org.apache.kafka.common.errors.AuthorizationException"
 
 
+class InvalidSetting(ConnectError):
+    """The cluster does not take a setting, or its value."""
+
+    java_class = "org.apache.kafka.common.errors.InvalidConfigurationException"
+
+
 _KINDS: Final[dict[int, type[ConnectError]]] = {
     KafkaError.NON_EMPTY_GROUP: GroupNotEmpty,
     KafkaError.MSG_SIZE_TOO_LARGE: RecordTooLarge,
     KafkaError.TOPIC_ALREADY_EXISTS: TopicExists,
+    KafkaError.INVALID_CONFIG: InvalidSetting,
     KafkaError.UNKNOWN_TOPIC_OR_PART: UnknownTopic,
     KafkaError._UNKNOWN_TOPIC: UnknownTopic,
     KafkaError._UNKNOWN_PARTITION: UnknownTopic,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from syncline.cli.kafka.flags import BOOTSTRAP, COMMAND_CONFIG, Flag, Given, Tool, UsageError, properties_of, reason
@@ -40,7 +41,7 @@ TYPES: Final = {"topics": "topic", "brokers": "broker", "groups": "group"}
 DEFAULT: Final = "DEFAULT_CONFIG"
 OF_THE_ENTITY: Final = {
     "topics": {"DYNAMIC_TOPIC_CONFIG"},
-    "brokers": {"DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG"},
+    "brokers": {"DYNAMIC_BROKER_CONFIG"},
     "groups": {"GROUP_CONFIG"},
 }
 """Sources of settings that were made for the entity itself."""
@@ -144,10 +145,12 @@ def settings(admin: KafkaAdmin, kind: str, name: str) -> list[Setting]:
 def defaults(admin: KafkaAdmin, kind: str) -> list[Setting]:
     """What is set for all brokers at once, seen from one of them."""
     brokers = admin.brokers() if kind == "brokers" else []
-    found = settings(admin, kind, str(brokers[0])) if brokers else []
-    return [
-        setting for setting in found if any(each[0] == "DYNAMIC_DEFAULT_BROKER_CONFIG" for each in setting.synonyms)
-    ]
+    found = []
+    for setting in settings(admin, kind, str(brokers[0])) if brokers else []:
+        shared = tuple(each for each in setting.synonyms if each[0] == "DYNAMIC_DEFAULT_BROKER_CONFIG")
+        if shared:
+            found.append(replace(setting, value=shared[0][2], synonyms=shared))
+    return found
 
 
 def show(found: Iterable[Setting]) -> None:
