@@ -25,6 +25,7 @@ from syncline.broker.credentials import Credentials
 from syncline.broker.endpoints import Endpoint
 from syncline.broker.errors import BrokerError, KafkaError, StorageError
 from syncline.broker.features import Features
+from syncline.broker.fetch_sessions import FetchSessions
 from syncline.broker.files import OpenFiles, sync_folder, write_durably
 from syncline.broker.flusher import Flusher
 from syncline.broker.group_log import GroupLog
@@ -45,6 +46,8 @@ T = TypeVar("T")
 FORMAT: Final = 1
 """Of the data folder; a folder of a later format is refused."""
 NODE_ID: Final = 1
+CONFIG_KIND: Final = "config"
+"""Of records in the metadata log: settings that were changed while the broker ran."""
 MOST_UNSENT: Final = 64 * 1024 * 1024
 """Bytes waiting for slow readers before answers hold a single batch each."""
 PRODUCER_ID_BLOCK: Final = 1000
@@ -95,6 +98,7 @@ class Broker:
         self._flusher = Flusher(self.settings.text("flush"), self._files)
         self._metadata: PartitionLog
         self.features: Features
+        self.fetch_sessions = FetchSessions()
         self.topics: Topics
         self.groups: GroupCoordinator
         self.transactions: Transactions
@@ -255,6 +259,9 @@ class Broker:
                 self.credentials.replay(name, record.value)
             elif kind == "feature":
                 levels[name] = int(record.value or b"0")
+            elif kind == CONFIG_KIND:
+                scope, _, resource = name.partition(":")
+                self._keep_settings(scope, resource, json.loads(record.value or b"{}"))
             elif kind == "producer-ids":
                 self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
         self.topics = Topics(self.folder, self.settings, self._metadata, self._files, self._flusher.due)
@@ -332,11 +339,11 @@ class Broker:
     async def _clean(self) -> None:
         """Retention and compaction, each at its own pace."""
         retention = self.settings.number("log.retention.check.interval.ms") / 1000
-        pause = self.settings.number("log.cleaner.backoff.ms") / 1000
         compacts = self.settings.flag("log.cleaner.enable")
         cleaner = Cleaner(self.topics, self.folder)
         due = time.monotonic() + retention
         while True:
+            pause = self.settings.number("log.cleaner.backoff.ms") / 1000
             await asyncio.sleep(min(pause, retention) if compacts else retention)
             try:
                 if time.monotonic() >= due:
@@ -369,6 +376,26 @@ class Broker:
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
+
+    def store_settings(self, scope: str, name: str, configs: Mapping[str, str]) -> None:
+        """Replace what was set while running, for a "broker" (all brokers where the name is empty) or a "group"."""
+        value = json.dumps(dict(configs)).encode() if configs else None
+        self._metadata.append_records([(f"{CONFIG_KIND}:{scope}:{name}".encode(), value)], self.now_ms())
+        self._keep_settings(scope, name, configs)
+        if scope == "group":
+            self.groups.reconfigure(name)
+        else:
+            self.topics.apply_settings()
+
+    def _keep_settings(self, scope: str, name: str, configs: Mapping[str, str]) -> None:
+        if scope == "group":
+            self.settings.of_group.pop(name, None)
+            if configs:
+                self.settings.of_group[name] = dict(configs)
+        elif name:
+            self.settings.of_broker = dict(configs)
+        else:
+            self.settings.of_cluster = dict(configs)
 
     def new_producer_id(self) -> int:
         """An id that was never handed out before."""

@@ -57,7 +57,7 @@ class Rules:
             int(topics.config(topic, "min.compaction.lag.ms")),
             int(topics.config(topic, "max.compaction.lag.ms")),
             float(topics.config(topic, "min.cleanable.dirty.ratio")),
-            int(topics.config(topic, "segment.bytes")),
+            topics.segment_bytes(topic),
         )
 
 

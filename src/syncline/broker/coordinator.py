@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from syncline.broker.configs import Settings
@@ -63,6 +63,19 @@ class CoordinatorConfig:
     """`offsets.retention.minutes`"""
     retention_check_ms: int = 600_000
     """`offsets.retention.check.interval.ms`"""
+    of_groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What was set for single groups, by their ids; it may change."""
+
+    def consumer_limits(self, group_id: str) -> ConsumerLimits:
+        """What holds for one consumer group."""
+        own = self.of_groups.get(group_id)
+        if not own:
+            return self.consumer
+        return replace(
+            self.consumer,
+            session_ms=int(own.get("consumer.session.timeout.ms", self.consumer.session_ms)),
+            heartbeat_ms=int(own.get("consumer.heartbeat.interval.ms", self.consumer.heartbeat_ms)),
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -81,6 +94,7 @@ class CoordinatorConfig:
             ),
             retention_ms=settings.number("offsets.retention.minutes") * 60_000,
             retention_check_ms=settings.number("offsets.retention.check.interval.ms"),
+            of_groups=settings.of_group,
         )
 
 
@@ -414,8 +428,14 @@ class GroupCoordinator:
             timers=self._timers,
             catalogue=self._catalogue,
             store=self._store_consumer,
-            limits=self.config.consumer,
+            limits=self.config.consumer_limits(group_id),
         )
+
+    def reconfigure(self, group_id: str) -> None:
+        """The settings of a group have changed; they count from each member's next heartbeat on."""
+        group = self._groups.get(group_id)
+        if isinstance(group, ConsumerGroup):
+            group.limits = self.config.consumer_limits(group_id)
 
     def _store_classic(self, group: ClassicGroup) -> None:
         self._log.append(group.id, list(classic_records(group).items()))

@@ -7,7 +7,7 @@ stays end to end.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,10 @@ CRC_FROM: Final = 21
 NO_PRODUCER: Final = -1
 LEADER_EPOCH: Final = 0
 """Of every batch: the only node has led from the beginning."""
+
+ZSTD: Final = 4
+CODECS: Final[Mapping[str, int]] = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": ZSTD}
+"""Compressions by their names in `compression.type`."""
 
 _COMPRESSION: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
@@ -76,6 +80,11 @@ class Batch(NamedTuple):
     def delete_horizon(self) -> int | None:
         """From when on the batch's tombstones may go, in milliseconds; None until a cleaning has found some."""
         return self.base_timestamp if self.attributes & _DELETE_HORIZON else None
+
+    @property
+    def append_time(self) -> bool:
+        """Whether its times are the broker's."""
+        return bool(self.attributes & _LOG_APPEND_TIME)
 
     @property
     def codec(self) -> int:
@@ -132,6 +141,73 @@ def checked_batches(data: bytes) -> list[Batch]:
         found.append(batch)
         position += batch.size
     return found
+
+
+class MalformedRecords(ValueError):
+    """The records of a batch are not what its header says."""
+
+
+class UnreadableRecords(MalformedRecords):
+    """Compressed records cannot be decompressed, or are not where they should be."""
+
+
+def check_records(data: bytes | memoryview, batch: Batch) -> None:
+    """MalformedRecords unless the records fill the batch, and there are as many as the header says.
+
+    Of compressed batches the first and the last record must also have the offsets they should, as Kafka demands: what
+    a producer counts wrongly shows there. The others are not parsed, since that costs more than all the rest.
+    """
+    try:
+        body = _body(data, batch)
+        position, end = 0, len(body)
+        last = 0
+        for _ in range(batch.records):
+            last = position
+            length = body[position]
+            position += 1
+            if length > 0x7F:
+                length &= 0x7F
+                shift = 7
+                while (byte := body[position]) > 0x7F:
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    position += 1
+                length |= byte << shift
+                position += 1
+            if length & 1:
+                raise MalformedRecords("a record has a negative length")
+            position += length >> 1
+        if position != end:
+            raise MalformedRecords("the records do not end where their batch ends")
+        deltas = (_offset_delta(body, 0), _offset_delta(body, last))
+    except IndexError as exc:
+        raise MalformedRecords("the records reach beyond their batch") from exc
+    if batch.codec and deltas != (0, batch.records - 1):
+        raise UnreadableRecords("the offsets within a batch are not consecutive from 0 on")
+
+
+def _offset_delta(body: Any, position: int) -> int:
+    _, position = _varint(body, position)
+    _, position = _varint(body, position + 1)
+    return _varint(body, position)[0]
+
+
+def rewritten(data: bytes, batch: Batch, codec: int, level: int | None) -> bytes:
+    """The batch in another compression; `level` as the codec counts it, None for its default."""
+    body = _compress(codec, bytes(_body(data, batch)), level)
+    start = batch.position
+    attributes = batch.attributes & ~_COMPRESSION | codec
+    tail = struct.pack(">h", attributes) + data[start + CRC_FROM + 2 : start + HEADER_SIZE] + body
+    return struct.pack(">qiibI", batch.base_offset, len(tail) + 9, batch.epoch, 2, crc32c(tail)) + tail
+
+
+def stamped_by_client(data: bytes) -> bytes:
+    """The batch without the mark that its times are the broker's."""
+    out = bytearray(data)
+    (attributes,) = struct.unpack_from(">h", data, CRC_FROM)
+    struct.pack_into(">h", out, CRC_FROM, attributes & ~_LOG_APPEND_TIME)
+    struct.pack_into(">I", out, 17, crc32c(memoryview(out)[CRC_FROM:]))
+    return bytes(out)
 
 
 def restamped(data: bytes, now_ms: int) -> bytes:
@@ -255,27 +331,33 @@ def _put_varint(out: bytearray, number: int) -> None:
 
 
 def _decompress(codec: int, body: bytes) -> bytes:
-    if codec == 1:
-        return bytes(cramjam.gzip.decompress(body))
-    if codec == 2:
-        return _unsnappy(body)
-    if codec == 3:
-        return bytes(cramjam.lz4.decompress(body))
-    if codec == 4:
-        return bytes(cramjam.zstd.decompress(body))
-    raise KafkaError(CORRUPT_MESSAGE, f"compression codec {codec} does not exist")
+    try:
+        if codec == 1:
+            return bytes(cramjam.gzip.decompress(body))
+        if codec == 2:
+            return _unsnappy(body)
+        if codec == 3:
+            return bytes(cramjam.lz4.decompress(body))
+        if codec == ZSTD:
+            return bytes(cramjam.zstd.decompress(body))
+    except cramjam.DecompressionError as exc:
+        raise UnreadableRecords(f"the records cannot be decompressed: {exc}") from exc
+    raise UnreadableRecords(f"compression codec {codec} does not exist")
 
 
-def _compress(codec: int, body: bytes) -> bytes:
+def _compress(codec: int, body: bytes, level: int | None = None) -> bytes:
     if codec == 1:
-        return bytes(cramjam.gzip.compress(body))
+        return bytes(cramjam.gzip.compress(body, level=6 if level in (None, -1) else level))
     if codec == 2:
         packed = bytes(cramjam.snappy.compress_raw(body))
         return _XERIAL + struct.pack(">iii", 1, 1, len(packed)) + packed
     if codec == 3:
-        return bytes(cramjam.lz4.compress(body))
-    if codec == 4:
-        return bytes(cramjam.zstd.compress(body))
+        # Java's clients cannot read blocks that build on one another.
+        stream = cramjam.lz4.Compressor(level=level, content_checksum=False, block_linked=False)
+        stream.compress(body)
+        return bytes(stream.finish())
+    if codec == ZSTD:
+        return bytes(cramjam.zstd.compress(body, level=3 if level is None else level))
     return body
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from syncline.broker.broker import Broker
-from syncline.broker.configs import BROKER, COARSER
+from syncline.broker.configs import BROKER
 from syncline.broker.errors import BrokerError
 from syncline.broker.kafka_keys import WITHOUT_EFFECT
 
@@ -67,7 +67,7 @@ def remarks(unknown: Iterable[str]) -> list[str]:
     found = [f"without effect on a single node: {', '.join(known)}"] if known else []
     for name in names:
         if name not in WITHOUT_EFFECT:
-            near = difflib.get_close_matches(name, [*BROKER, *COARSER, *WITHOUT_EFFECT], n=1, cutoff=0.75)
+            near = difflib.get_close_matches(name, [*BROKER, *WITHOUT_EFFECT], n=1, cutoff=0.75)
             hint = f"; did you mean {near[0]}?" if near else ""
             found.append(f"setting {name} is not known and has no effect{hint}")
     return found

@@ -102,14 +102,21 @@ def _value(annotation: Any, kafka_type: str | None, flexible: bool) -> _Value:
     if get_origin(annotation) is tuple:
         return _array(_value(get_args(annotation)[0], kafka_type, flexible), nullable, flexible)
     if is_dataclass(annotation):
-        if nullable:
-            raise TypeError(f"{annotation}: requests have no entities that may be null")
-        return _entity(annotation)
+        return _optional(_entity(annotation)) if nullable else _entity(annotation)
     if kafka_type in SIZES:
         return _Value(_over(SIZES[kafka_type]), SIZES[kafka_type], SIZES[kafka_type])
     if flexible:
         return _Value(_compact, 1)
     return _Value(_string, 2) if kafka_type == "string" else _Value(_bytes, 4)
+
+
+def _optional(entity: _Value) -> _Value:
+    """An entity behind a byte that says whether it is there; a negative one says that it is not."""
+
+    def walk(frame: bytes, at: int) -> int:
+        return at + 1 if frame[at] > 0x7F else entity.step(frame, at + 1)
+
+    return _Value(walk, 1)
 
 
 def _array(element: _Value, nullable: bool, flexible: bool) -> _Value:

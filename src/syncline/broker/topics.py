@@ -14,9 +14,10 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from syncline.broker.checkpoints import read_checkpoint, write_checkpoint
-from syncline.broker.configs import TOPIC, Settings, check_topic_configs
+from syncline.broker.configs import SMALL_SEGMENTS, TOPIC, Settings, check_topic_configs
 from syncline.broker.errors import (
     INVALID_PARTITIONS,
+    INVALID_REQUEST,
     INVALID_TOPIC_EXCEPTION,
     POLICY_VIOLATION,
     TOPIC_ALREADY_EXISTS,
@@ -36,7 +37,23 @@ MOST_NEW_PARTITIONS: Final = 10_000
 """In one step, as in Kafka: a number that was mistyped would keep the disk busy for hours."""
 INTERNAL: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC})
 CHECKPOINT: Final = "log-start-offset-checkpoint"
-_LEGAL: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_LEGAL: Final = re.compile(r"[a-zA-Z0-9._-]+")
+_LONGEST_NAME: Final = 249
+
+
+def check_topic_name(name: str) -> None:
+    """KafkaError when no topic may have this name."""
+    if not name:
+        wrong = "the empty string is not allowed"
+    elif name in (".", ".."):
+        wrong = f"'{name}' is not allowed"
+    elif len(name) > _LONGEST_NAME:
+        wrong = f"the length of '{name}' is longer than the max allowed length {_LONGEST_NAME}"
+    elif _LEGAL.fullmatch(name) is None:
+        wrong = f"'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+    else:
+        return
+    raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {wrong}")
 
 
 @dataclass(slots=True)
@@ -116,29 +133,32 @@ class Topics:
     def config(self, topic: Topic, name: str) -> str:
         """The value of a setting for a topic: its own, the broker's, or Kafka's default."""
         own = topic.configs.get(name)
-        return own if own is not None else self._settings.topic_default(TOPIC[name])
+        setting = TOPIC[name]
+        return self._settings.topic_default(setting) if own is None else setting.canonical(own)
 
-    def check_new(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+    def segment_bytes(self, topic: Topic) -> int:
+        """How large one file of a topic's logs may grow."""
+        return int(topic.configs.get(SMALL_SEGMENTS.name) or self.config(topic, "segment.bytes"))
+
+    def check_new(self, name: str, configs: Mapping[str, str]) -> None:
         """KafkaError when a topic like this cannot be created."""
-        if _LEGAL.fullmatch(name) is None or name in (".", ".."):
-            raise KafkaError(
-                INVALID_TOPIC_EXCEPTION,
-                f"Topic name {name!r} is illegal: 1 to 249 of letters, digits, '.', '_' and '-'",
-            )
+        check_topic_name(name)
+        if name == METADATA_TOPIC:
+            raise KafkaError(INVALID_REQUEST, f"Creation of internal topic {name} is prohibited.")
         if name in self._by_name:
             raise KafkaError(TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         # Metrics print both as `_`, so Kafka refuses names that differ in that alone.
         twin = self._alike.get(name.replace(".", "_"))
         if twin is not None:
-            raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topics: {twin}")
-        if partitions < 1:
-            raise KafkaError(INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
-        _check_growth(partitions)
-        check_topic_configs(configs)
+            raise KafkaError(INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topic: {twin}")
+        check_topic_configs(configs, self._settings)
 
     def create(self, name: str, partitions: int, configs: Mapping[str, str], replication_factor: int = 1) -> Topic:
         """Create a topic; it is durable when this returns. KafkaError when it cannot be."""
-        self.check_new(name, partitions, configs)
+        self.check_new(name, configs)
+        if partitions < 1:
+            raise KafkaError(INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.")
+        check_growth(partitions)
         if replication_factor > 1:
             log.info("topic %s asks for %d replicas; this single node keeps one", name, replication_factor)
         topic = Topic(name, uuid4(), [], dict(configs), replication_factor)
@@ -154,7 +174,7 @@ class Topics:
     def _open_log(self, topic: Topic, number: int) -> PartitionLog:
         return PartitionLog(
             self.folder / f"{topic.name}-{number}",
-            segment_bytes=int(self.config(topic, "segment.bytes")),
+            segment_bytes=self.segment_bytes(topic),
             sync=topic.internal or self._settings.text("flush") == "always",
             files=self._files,
             due=self._due,
@@ -215,11 +235,19 @@ class Topics:
 
     def configure(self, topic: Topic, configs: Mapping[str, str]) -> None:
         """Replace the topic's own settings."""
-        check_topic_configs(configs)
+        check_topic_configs(configs, self._settings)
         self._store(topic, len(topic.partitions), configs)
         topic.configs = dict(configs)
+        self._apply(topic)
+
+    def apply_settings(self) -> None:
+        """Settings of the broker have changed: pass on what logs keep for themselves."""
+        for topic in self._by_name.values():
+            self._apply(topic)
+
+    def _apply(self, topic: Topic) -> None:
         for partition in topic.partitions:
-            partition.segment_bytes = int(self.config(topic, "segment.bytes"))
+            partition.segment_bytes = self.segment_bytes(topic)
 
     def _store(self, topic: Topic, partitions: int, configs: Mapping[str, str]) -> None:
         facts = {
@@ -248,6 +276,7 @@ class Topics:
         self._checkpointed = offsets
 
 
-def _check_growth(partitions: int) -> None:
+def check_growth(partitions: int) -> None:
+    """KafkaError when more partitions are asked for than may be made in one step."""
     if partitions > MOST_NEW_PARTITIONS:
         raise KafkaError(POLICY_VIOLATION, "Excessively large number of partitions per request.")

@@ -59,6 +59,11 @@ class RawClient:
         """Whatever it is."""
         self._socket.sendall(data)
 
+    def send_header(self, api_key: int, version: int, /) -> None:
+        """A request without a body, for versions that do not exist."""
+        frame = struct.pack(">hhihb", api_key, version, next(self._numbers), -1, 0)
+        self._socket.sendall(struct.pack(">i", len(frame)) + frame)
+
     def receive(self, api_key: int, version: int, /) -> Any:
         schema = load_response_schema(api_key, version)
         frame = self.receive_bytes()
@@ -94,6 +99,8 @@ def _value(annotation: Any, kafka_type: str | None, value: Any) -> Any:
     if isinstance(value, list | tuple):
         inner = _entity(annotation)
         return tuple(value if inner is None else [built(inner, one) for one in value])
+    if isinstance(value, Mapping):
+        return built(_entity(annotation), value)
     if kafka_type is not None and kafka_type.startswith("timedelta") and isinstance(value, int):
         return timedelta(milliseconds=value)
     return value

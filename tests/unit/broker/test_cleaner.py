@@ -158,7 +158,7 @@ def test_compressed_batches_are_taken_apart_and_stay_readable(tmp_path: Path, co
     settings = {"log.cleaner.backoff.ms": "20", "log.cleaner.min.cleanable.ratio": "0.01"}
     with BrokerThread(tmp_path, settings=settings) as broker:
         address = broker.bootstrap_servers
-        topic = NewTopic("compacted", 1, config={"cleanup.policy": "compact", "segment.bytes": "2000"})
+        topic = NewTopic("compacted", 1, config={"cleanup.policy": "compact", "internal.segment.bytes": "2000"})
         admin = AdminClient({"bootstrap.servers": address})
         admin.create_topics([topic])["compacted"].result(10)
         producer = Producer({"bootstrap.servers": address, "compression.type": codec, "linger.ms": 50})

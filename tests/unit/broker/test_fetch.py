@@ -27,6 +27,7 @@ def request(partitions: int = 1, min_bytes: int = 1) -> Any:
         max_wait=timedelta(seconds=WAIT_SECONDS),
         min_bytes=min_bytes,
         max_bytes=50 << 20,
+        replica_id=-1,
         topics=[SimpleNamespace(topic=TOPIC, partitions=places)],
     )
 

@@ -6,7 +6,7 @@ a request of its own has named it; from version 12 on writing does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,9 +49,12 @@ class Claims:
     """Partitions that this request made part of the transaction."""
 
 
-def claimed(broker: Any, request: Any, version: int) -> Claims:
-    """Look at the first batch of each partition; with `ADDS_PARTITIONS`, add what is missing, all at once."""
-    batches = _first_batches(request.topic_data)
+def claimed(broker: Any, request: Any, topics: Iterable[tuple[str, Any]], version: int) -> Claims:
+    """Look at the first batch of each partition; with `ADDS_PARTITIONS`, add what is missing, all at once.
+
+    `topics` are those of the request with their names, which it may not tell itself.
+    """
+    batches = _first_batches(topics)
     written = {place: batch for place, batch in batches.items() if batch.transactional}
     if not written:
         return Claims()
@@ -86,11 +89,11 @@ def _for_client(exc: KafkaError, version: int) -> KafkaError:
     return KafkaError(as_leader(exc.code, abortable=version >= ABORTABLE), exc.message)
 
 
-def _first_batches(topics: Any) -> dict[Place, Batch]:
+def _first_batches(topics: Iterable[tuple[str, Any]]) -> dict[Place, Batch]:
     """The header of each partition's batch, not checked yet; partitions without one are left out."""
     found = {}
-    for topic in topics:
+    for name, topic in topics:
         for part in topic.partition_data:
             if part.records is not None and len(part.records) >= HEADER_SIZE:
-                found[topic.name, part.index] = batch_at(part.records, 0)
+                found[name, part.index] = batch_at(part.records, 0)
     return found

@@ -46,7 +46,7 @@ def consumer_group_heartbeat(broker: Any, request: Any, context: Context) -> Bod
         "error_message": None,
         "member_id": answer.member_id,
         "member_epoch": answer.epoch,
-        "heartbeat_interval": broker.groups.config.consumer.heartbeat_ms,
+        "heartbeat_interval": broker.groups.config.consumer_limits(request.group_id).heartbeat_ms,
         "assignment": None if answer.assigned is None else {"topic_partitions": _told(answer.assigned)},
     }
 

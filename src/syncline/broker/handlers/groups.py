@@ -10,6 +10,7 @@ from syncline.broker.errors import (
     GROUP_ID_NOT_FOUND,
     INCONSISTENT_GROUP_PROTOCOL,
     INVALID_REQUEST,
+    MALFORMED,
     NONE,
     KafkaError,
 )
@@ -19,17 +20,21 @@ from syncline.broker.wire import Answer, Api, Context
 
 GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
 """Everything one may do with a group where nothing is forbidden: read, delete, describe, and its configs."""
-GROUP_KEY, TRANSACTION_KEY = 0, 1
+GROUP_KEY, TRANSACTION_KEY, SHARE_KEY = 0, 1, 2
 
 
 def find_coordinator(broker: Any, request: Any, context: Context) -> Answer:
-    here = {"node_id": NODE_ID, "host": context.address[0], "port": context.address[1], "error_code": NONE}
-    if getattr(request, "key_type", GROUP_KEY) not in (GROUP_KEY, TRANSACTION_KEY):
+    kind = getattr(request, "key_type", GROUP_KEY)
+    one = context.api_version < 4
+    if kind in (GROUP_KEY, TRANSACTION_KEY):
+        host, port = context.address
+        message = "NONE" if one else ""
+        here = {"node_id": NODE_ID, "host": host, "port": port, "error_code": NONE, "error_message": message}
+    else:
         # Share groups have a third type of key, which this broker does not serve.
-        here = {"node_id": -1, "host": "", "port": -1, "error_code": INVALID_REQUEST}
-    if context.api_version < 4:
-        return {**here, "error_message": None}
-    return {"coordinators": [{"key": key, "error_message": None, **here} for key in request.coordinator_keys]}
+        message = MALFORMED if one or kind != SHARE_KEY else ""
+        here = {"node_id": -1, "host": "", "port": -1, "error_code": INVALID_REQUEST, "error_message": message}
+    return here if one else {"coordinators": [{"key": key, **here} for key in request.coordinator_keys]}
 
 
 async def join_group(broker: Any, request: Any, context: Context) -> Answer:

@@ -161,7 +161,7 @@ def _one(offsets: Any, group_id: str, place: Place, stable: bool) -> dict[str, A
 
 def offset_delete(broker: Any, request: Any, context: Context) -> Answer:
     places = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
-    known = [place for place in places if broker.topics.get(place[0]) is not None]
+    known = [place for place in places if broker.topics.has(*place)]
     codes = dict.fromkeys(places, UNKNOWN_TOPIC_OR_PARTITION)
     try:
         codes.update(broker.groups.delete_offsets(request.group_id, known))

@@ -1,49 +1,87 @@
-"""Produce: append record batches; InitProducerId: who may write idempotently."""
+"""Produce: append record batches."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from syncline.broker.errors import (
-    INVALID_RECORD,
     INVALID_REQUIRED_ACKS,
+    INVALID_TOPIC_EXCEPTION,
     MESSAGE_TOO_LARGE,
     NONE,
+    UNKNOWN_TOPIC_ID,
     UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
 )
 from syncline.broker.handlers.claims import Claims, claimed
+from syncline.broker.intake import Rejected, Rules, as_kept, check_contents, check_whole, codec_of, received
 from syncline.broker.log import PartitionLog
-from syncline.broker.records import Batch, checked_batches, records_of, restamped
-from syncline.broker.wire import Answer, Api, Context
+from syncline.broker.records import checked_batches
+from syncline.broker.topics import Topic
+from syncline.broker.wire import Answer, Api, Context, Unreadable
 
 ACKS: Final = (-1, 0, 1)
+BY_ID: Final = 13
+"""Version from which on topics are named by their ids (KIP-516)."""
 
 
 def produce(broker: Any, request: Any, context: Context) -> Answer:
-    answers = []
-    rights = claimed(broker, request, context.api_version) if request.acks in ACKS else Claims()
-    for topic in request.topic_data:
-        partitions = [_partition(broker, topic.name, part, request, rights) for part in topic.partition_data]
-        answers.append({"name": topic.name, "partition_responses": partitions})
+    named = [(_name(broker, topic, context), topic) for topic in request.topic_data]
+    known = [(name, topic) for name, topic in named if name is not None]
+    rights = claimed(broker, request, known, context.api_version) if request.acks in ACKS else Claims()
+    answers: list[dict[str, Any]] = []
+    for name, topic in named:
+        partitions = [_partition(broker, name, part, request, rights, context) for part in topic.partition_data]
+        topic_id = topic.topic_id if context.api_version >= BY_ID else None
+        answers.append({"name": name, "topic_id": topic_id, "partition_responses": partitions})
     if request.acks == 0:
+        failed = [part for topic in answers for part in topic["partition_responses"] if part["error_code"]]
+        if failed:
+            # A client that waits for no answer can be told in no other way.
+            raise Unreadable(f"Produce without acknowledgement failed with error code {failed[0]['error_code']}")
         return None
     return {"responses": answers}
 
 
-def _partition(broker: Any, topic: str, part: Any, request: Any, rights: Claims) -> dict[str, Any]:
+def _name(broker: Any, topic: Any, context: Context) -> str | None:
+    if context.api_version < BY_ID:
+        return str(topic.name)
+    found = broker.topics.by_id(topic.topic_id) if topic.topic_id is not None else None
+    return None if found is None else str(found.name)
+
+
+def _partition(
+    broker: Any, name: str | None, part: Any, request: Any, rights: Claims, context: Context
+) -> dict[str, Any]:
+    data = bytes(part.records or b"")
     try:
         if request.acks not in ACKS:
             raise KafkaError(INVALID_REQUIRED_ACKS)
-        partition = broker.topics.partition(topic, part.index)
-        if (refusal := rights.refused.get((topic, part.index))) is not None:
+        if name is None:
+            raise KafkaError(UNKNOWN_TOPIC_ID)
+        topic: Topic | None = broker.topics.get(name)
+        if topic is None:
+            raise KafkaError(UNKNOWN_TOPIC_OR_PARTITION)
+        partition = broker.topics.partition(name, part.index)
+        batch = received(data, context.api_version)
+        if topic.internal:
+            raise KafkaError(INVALID_TOPIC_EXCEPTION, f"topic {name} belongs to the broker")
+        if (refusal := rights.refused.get((name, part.index))) is not None:
             raise refusal
-        fresh = (topic, part.index) in rights.added
-        base, stamp = _append(broker, broker.topics.get(topic), partition, bytes(part.records or b""), from_zero=fresh)
+        rules = _rules(broker, topic, part.index)
+        check_whole(data, batch, rules)
     except KafkaError as exc:
-        if exc.code != UNKNOWN_TOPIC_OR_PARTITION:  # names of topics that are not there are not counted: anything goes
-            broker.metrics.refused(topic)
-        return _refused(part.index, exc.code, exc.message)
+        if name is not None and broker.topics.get(name) is not None:  # other names are not counted: anything goes
+            broker.metrics.refused(name)
+        return _refused(part.index, exc)
+    try:
+        added = (name, part.index) in rights.added
+        base, stamp = _append(broker, name, partition, data, rules, from_zero=added)
+    except KafkaError as exc:
+        broker.metrics.refused(name)
+        # Where a batch is found too large Kafka does not say where the log begins; elsewhere it does.
+        start = -1 if exc.code == MESSAGE_TOO_LARGE else partition.start_offset
+        return {**_refused(part.index, exc), "log_start_offset": start}
     return {
         "index": part.index,
         "error_code": NONE,
@@ -53,49 +91,52 @@ def _partition(broker: Any, topic: str, part: Any, request: Any, rights: Claims)
     }
 
 
-def _refused(index: int, code: int, message: str | None) -> dict[str, Any]:
+def _refused(index: int, exc: KafkaError) -> dict[str, Any]:
+    records = exc.records if isinstance(exc, Rejected) else {}
     return {
         "index": index,
-        "error_code": code,
+        "error_code": exc.code,
         "base_offset": -1,
         "log_append_time": -1,
-        "error_message": message,
+        "error_message": exc.message,
+        "record_errors": [{"batch_index": number, "batch_index_error_message": why} for number, why in records.items()],
     }
 
 
-def _append(broker: Any, topic: Any, partition: PartitionLog, data: bytes, *, from_zero: bool) -> tuple[int, int]:
+def _rules(broker: Any, topic: Topic, index: int) -> Rules:
+    config = broker.topics.config
+    kind = config(topic, "compression.type")
+    leveled = kind in ("gzip", "lz4", "zstd")
+    return Rules(
+        place=f"{topic.name}-{index}",
+        largest=int(config(topic, "max.message.bytes")),
+        segment_bytes=broker.topics.segment_bytes(topic),
+        codec=codec_of(kind),
+        level=int(config(topic, f"compression.{kind}.level")) if leveled else None,
+        keyed="compact" in config(topic, "cleanup.policy"),
+        append_time=config(topic, "message.timestamp.type") == "LogAppendTime",
+        before_ms=int(config(topic, "message.timestamp.before.max.ms")),
+        after_ms=int(config(topic, "message.timestamp.after.max.ms")),
+    )
+
+
+def _append(
+    broker: Any, name: str, partition: PartitionLog, data: bytes, rules: Rules, *, from_zero: bool
+) -> tuple[int, int]:
     """Offset of the first record and the append time (-1 unless the broker sets it).
 
     `from_zero`: a producer that is not known here begins with sequence 0.
     """
-    found = checked_batches(data)
-    if len(found) != 1:
-        raise KafkaError(INVALID_RECORD, f"a partition takes exactly one record batch in a request, not {len(found)}")
-    largest = int(broker.topics.config(topic, "max.message.bytes"))
-    if any(batch.size > largest for batch in found):
-        raise KafkaError(MESSAGE_TOO_LARGE, f"a batch is larger than max.message.bytes={largest}")
-    if "compact" in broker.topics.config(topic, "cleanup.policy"):
-        _check_keys(data, found)
-    (batch,) = found
-    if batch.control:
-        raise KafkaError(INVALID_RECORD, "clients may not write control records")
+    (batch,) = checked_batches(data[: received(data, BY_ID).size])
+    now_ms = broker.now_ms()
+    check_contents(data, batch, rules, now_ms)
     repeated = partition.producers.check(batch, from_zero=from_zero)
     if repeated is not None:
-        return repeated.base_offset, -1
-    stamp = -1
-    if broker.topics.config(topic, "message.timestamp.type") == "LogAppendTime":
-        stamp = broker.now_ms()
-        data = b"".join(restamped(data[b.position : b.position + b.size], stamp) for b in found)
-        found = checked_batches(data)
-    base = partition.append(data, found)
-    broker.metrics.produced(topic.name, sum(batch.records for batch in found), len(data))
-    return base, stamp
+        return repeated.base_offset, repeated.timestamp
+    kept = as_kept(data, batch, rules, now_ms)
+    base = partition.append(kept, checked_batches(kept))
+    broker.metrics.produced(name, batch.records, len(kept))
+    return base, now_ms if rules.append_time else -1
 
 
-def _check_keys(data: bytes, found: list[Batch]) -> None:
-    for batch in found:
-        if any(record.key is None for record in records_of(data, batch)):
-            raise KafkaError(INVALID_RECORD, "Compacted topic cannot accept message without key")
-
-
-APIS = (Api(0, 3, 12, produce, advertised_lowest=0),)
+APIS = (Api(0, 3, 13, produce, advertised_lowest=0),)
