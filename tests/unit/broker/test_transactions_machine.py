@@ -112,12 +112,13 @@ class Transactions(RuleBasedStateMachine):
         if before is not None:
             before.repeat = None
             self.unsure.append(before)
-        code = CONCURRENT_TRANSACTIONS
-        while code == CONCURRENT_TRANSACTIONS:
+        for _ in range(3):  # an open transaction is aborted first
             answer = self._attempt(lambda: self.world.init(name), crash)
             if answer is None:
                 return
             code, *producer = answer
+            if code != CONCURRENT_TRANSACTIONS:
+                break
         assert code == NONE
         self._resolve(name)
         self.fenced += [client for client in self.unsure if client.name == name]

@@ -17,6 +17,7 @@ from syncline.broker.files import OpenFiles
 from syncline.broker.group_log import GroupLog
 from syncline.broker.handlers import APIS
 from syncline.broker.log import PartitionLog
+from syncline.broker.metrics import Metrics
 from syncline.broker.records import Batch, Producer, batches, make_batch, marker_of, records_of
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
@@ -41,6 +42,7 @@ class World:
         self.folder = folder
         self.time = time
         self.settings = Settings({"offsets.topic.num.partitions": "2"})
+        self.metrics = Metrics()
         self._ids = itertools.count(1000)
         self._left: int | None = None
         """Appends until the crash."""
