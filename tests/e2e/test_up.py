@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from tests.e2e.commands import RANDOM_PORTS, Command
 from tests.servers import wait_for
 
-UP = ["up", *RANDOM_PORTS]
+UP = ["up", *RANDOM_PORTS, "--console-port", "0"]
 
 
 @pytest.fixture
@@ -67,8 +68,11 @@ def test_the_connector_is_the_contracts_own_and_shows_no_password(up: Command) -
 
 VICTIMS = {
     "broker": "broker",
-    "worker": "connect-standalone",
+    "worker": "connect-distributed",
     "order-service": "syncline_shop.order",
+    "catalog-service": "syncline_shop.catalog",
+    "user-service": "syncline_shop.user",
+    "console": "syncline console",
     "gateway": "syncline_shop.gateway",
     "discovery": "syncline_shop.discovery",
 }
@@ -89,12 +93,61 @@ def test_the_gateway_finds_every_instance_by_the_registry(up: Command) -> None:
     page = httpx.get(up.address("discovery"))
     apps = httpx.get(f"{up.address('discovery')}/eureka/apps", headers={"accept": "application/json"}).json()
     listed = {app["name"]: app["instance"] for app in apps["applications"]["application"]}
-    assert {name: len(found) for name, found in listed.items()} == {"ORDER-SERVICE": 2, "GATEWAY": 1}
+    assert {name: len(found) for name, found in listed.items()} == {
+        **{"ORDER-SERVICE": 2, "CATALOG-SERVICE": 1, "USER-SERVICE": 1, "GATEWAY": 1}
+    }
     for number in (1, 2):
         assert up.address(f"order-service {number}") in page.text
     answers = [httpx.get(f"{up.address('gateway')}/order-service/health-check").text for _ in range(10)]
     assert len(set(answers)) == 2
     assert answers == answers[:2] * 5
+
+
+def test_a_part_that_is_killed_comes_back_when_that_is_asked_for(tmp_path: Path) -> None:
+    with Command([*UP, "--restart"], tmp_path) as command:
+        command.wait_for("Ctrl-C stops everything.")
+        for part in ("connect-distributed", "syncline_shop.catalog", "syncline_shop.order"):
+            before = command.running(part)
+            os.kill(before[0], signal.SIGKILL)
+            wait_for(partial(_has_more, command, part, before), f"{part} is back")
+        wait_for(lambda: placed_at_last(command), "an order becomes a row again")
+        command.send(signal.SIGTERM)
+        assert command.wait(10) == 0
+        assert command.running() == []
+
+
+def _has_more(command: Command, part: str, before: list[int]) -> bool:
+    return not set(command.running(part)) <= set(before)
+
+
+def placed_at_last(command: Command) -> bool:
+    try:
+        place(command, 1)
+    except (AssertionError, httpx.TransportError):
+        return False
+    return True
+
+
+def test_a_file_says_what_to_start(tmp_path: Path) -> None:
+    services = ("[services.order]", "instances = 3", "[services.user]", "instances = 0")
+    (tmp_path / "syncline.toml").write_text("\n".join(["data = 'here'", *services]))
+    with Command(UP, tmp_path) as command:
+        command.wait_for("Ctrl-C stops everything.")
+        assert len({command.address(f"order-service {number}") for number in (1, 2, 3)}) == 3
+        assert command.running("syncline_shop.user") == []
+        assert (tmp_path / "here" / "orders.db").exists()
+        answers = {httpx.get(f"{command.address('gateway')}/order-service/health-check").text for _ in range(6)}
+        assert len(answers) == 3
+
+
+def test_the_console_shows_the_orders_and_their_topics(up: Command) -> None:
+    order = place(up, 1)
+    console = up.address("console")
+    overview = httpx.get(console, timeout=30).text
+    for topic in ("orders", "example-catalog-topic", "connect-configs", "connect-offsets", "connect-status"):
+        assert f'href="/topics/{topic}"' in overview
+    assert order in httpx.get(f"{console}/databases/orders/orders", timeout=30).text
+    assert order in httpx.get(f"{console}/topics/orders", timeout=30).text
 
 
 def test_a_second_one_on_the_same_data_is_refused_in_one_sentence(up: Command, tmp_path: Path) -> None:

@@ -126,6 +126,10 @@ class DatabasePlace:
             port=port,
         )
 
+    def of_service(self, name: str) -> Self:
+        """Where a service keeps what is its own: a file beside, on a server the same database."""
+        return self if self.host else self.sqlite(Path(self.url.removeprefix("sqlite:///")).with_name(f"{name}.db"))
+
     def refuse_unreachable(self) -> None:
         """ConfigError when nothing listens there; whether it lets us in is for the services to find out."""
         if not self.host:

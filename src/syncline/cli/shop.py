@@ -1,4 +1,4 @@
-"""The sample shop as child processes: broker, worker, registry, order services, gateway, and the sink.
+"""The sample shop as child processes: broker, worker, registry, services, gateway, console, and the sink.
 
 The shop is started by the names of its modules; nothing of it is imported here.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -16,15 +16,18 @@ from typing import Any, Final
 import httpx
 
 from syncline.cli.places import DatabasePlace, free_port
+from syncline.cli.plan import Plan, Ports
 from syncline.cli.supervise import Child, Program, Stage, Supervisor
 from syncline.client.client import ConnectClient
 from syncline.client.models import ConnectorStateInfo
 
 LOCAL: Final = "127.0.0.1"
+_NOTHING: Final[Mapping[str, str]] = {}
 _DRAIN_SECONDS: Final = "1"
 _LEAVE_SECONDS: Final = "0.2"
 """When the shop stops, it stops as a whole; nobody is left who could fail."""
 _REST_SECONDS: Final = 30
+_CONNECT_TOPICS: Final = {"config": "configs", "offset": "offsets", "status": "status"}
 _SINK: Final = "contracts/connectors/order-sink.json"
 
 
@@ -36,20 +39,17 @@ class Shop:
         supervisor: Supervisor,
         folder: Path,
         database: DatabasePlace,
-        *,
-        gateway_port: int,
-        connect_port: int,
-        broker_port: int,
-        discovery_port: int,
+        ports: Ports,
     ) -> None:
         """Data goes to `folder`."""
         self.supervisor = supervisor
         self.database = database
-        self.bootstrap = f"{LOCAL}:{broker_port or free_port()}"
-        self.connect_url = f"http://{LOCAL}:{connect_port or free_port()}"
-        self.discovery_url = f"http://{LOCAL}:{discovery_port or free_port()}"
+        self.bootstrap = f"{LOCAL}:{ports.broker or free_port()}"
+        self.connect_url = f"http://{LOCAL}:{ports.connect or free_port()}"
+        self.discovery_url = f"http://{LOCAL}:{ports.discovery or free_port()}"
+        self.gateway_url = f"http://{LOCAL}:{ports.gateway or free_port()}"
+        self.console_url = f"http://{LOCAL}:{ports.console or free_port()}"
         self._registry_url = f"{self.discovery_url}/eureka"
-        self._gateway_port = gateway_port
         self._folder = folder
         self._http = httpx.Client(timeout=5)
 
@@ -81,13 +81,18 @@ class Shop:
         )
 
     def worker(self) -> Child:
-        """Start a Connect worker; it knows the database by environment variables, not by its configuration."""
+        """Start a Connect worker; it knows the database by environment variables, not by its configuration.
+
+        What connectors there are, and how far they got, stands in topics and survives a restart.
+        """
         settings = {
             "bootstrap.servers": self.bootstrap,
             "listeners": self.connect_url,
+            "group.id": "connect-cluster",
             "key.converter": "org.apache.kafka.connect.json.JsonConverter",
             "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-            "offset.storage.file.filename": str(self._folder / "connect.offsets"),
+            **{f"{what}.storage.topic": f"connect-{topic}" for what, topic in _CONNECT_TOPICS.items()},
+            **{f"{what}.storage.replication.factor": "1" for what in _CONNECT_TOPICS},
             "config.providers": "env",
             "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
             "config.providers.env.param.allowlist.pattern": "ORDERS_.*",
@@ -99,7 +104,7 @@ class Shop:
             name="worker",
             stage=Stage.WORKER,
             module="syncline",
-            arguments=["connect-standalone", str(properties)],
+            arguments=["connect-distributed", str(properties)],
             environment={
                 "ORDERS_JDBC_URL": self.database.jdbc_url,
                 "ORDERS_DATABASE_USER": self.database.user,
@@ -111,54 +116,95 @@ class Shop:
     def private_orders(self, number: int) -> Child:
         """Start an order service with a database of its own: the problem."""
         file = (self._folder / f"private-{number}.db").absolute()
-        environment = {"ORDER_WRITE_MODE": "private", "ORDER_DATABASE_URL": f"sqlite:///{file}"}
-        return self._orders(f"private order-service {number}", environment)
+        settings = {"write_mode": "private", "database_url": f"sqlite:///{file}"}
+        return self._instance(f"private order-service {number}", "order", settings)
 
-    def orders(self, number: int) -> Child:
+    def orders(self, number: int, settings: Mapping[str, str] = _NOTHING) -> Child:
         """Start an order service that publishes, and reads the one database: the remedy."""
-        return self._orders(
-            f"order-service {number}",
+        return self._service(
+            "order",
+            number,
             {
-                "ORDER_WRITE_MODE": "connect",
-                "ORDER_DATABASE_URL": self.database.url,
-                "ORDER_BOOTSTRAP_SERVERS": self.bootstrap,
+                "write_mode": "connect",
+                "database_url": self.database.url,
+                "bootstrap_servers": self.bootstrap,
+                # One that lasts: an instance that was killed must not leave a transaction open in readers' way.
+                "transactional_id": f"order-service-{number}",
+                **settings,
             },
         )
 
-    def _orders(self, name: str, environment: dict[str, str]) -> Child:
+    def catalogs(self, number: int, settings: Mapping[str, str] = _NOTHING) -> Child:
+        """Start a catalog service, which takes what is ordered from the stock."""
+        own = {"database_url": self.database.of_service("catalog").url, "bootstrap_servers": self.bootstrap}
+        return self._service("catalog", number, {**own, **settings})
+
+    def users(self, number: int, settings: Mapping[str, str] = _NOTHING) -> Child:
+        """Start a user service."""
+        own = {"database_url": self.database.of_service("users").url, "data_folder": str(self._folder / "user-service")}
+        return self._service("user", number, {**own, **settings})
+
+    def _service(self, kind: str, number: int, settings: Mapping[str, str]) -> Child:
+        return self._instance(f"{kind}-service {number}", kind, settings)
+
+    def _instance(self, name: str, kind: str, settings: Mapping[str, str]) -> Child:
+        own = {
+            "port": "0",
+            "registry_url": self._registry_url,
+            "drain_seconds": _DRAIN_SECONDS,
+            "leave_seconds": _LEAVE_SECONDS,
+            **settings,
+        }
         return self._start(
             name=name,
             stage=Stage.SERVICE,
-            module="syncline_shop.order",
-            environment={
-                **environment,
-                "ORDER_PORT": "0",
-                "ORDER_REGISTRY_URL": self._registry_url,
-                "ORDER_DRAIN_SECONDS": _DRAIN_SECONDS,
-                "ORDER_LEAVE_SECONDS": _LEAVE_SECONDS,
-            },
+            module=f"syncline_shop.{kind}",
+            environment={f"{kind}_{setting}".upper(): value for setting, value in own.items()},
             ready=self._serves,
         )
 
-    def gateway(self, orders: Sequence[Child]) -> Child:
-        """Start the gateway once the registry lists these order services and no others, so that they take turns."""
-        wanted = {child.address for child in orders}
-        self.supervisor.wait(
-            lambda: self._listed("ORDER-SERVICE") == wanted,
-            lambda: f"the registry lists {self._listed('ORDER-SERVICE')}, and there are {wanted}",
-        )
+    def gateway(self) -> Child:
+        """Start the gateway; it finds the services by the registry."""
+        return self._instance("gateway", "gateway", {"port": self.gateway_url.rpartition(":")[2]})
+
+    def console(self) -> Child:
+        """Start the pages over databases, topics and connectors."""
+        databases = {"orders": self.database, **{name: self.database.of_service(name) for name in ("catalog", "users")}}
+        # On a server all of them are one.
+        shown = {place.shown: f"{name}={place.url}" for name, place in reversed(databases.items())}
+        addresses = ["--bootstrap-server", self.bootstrap, "--connect", self.connect_url]
+        links = [f"discovery={self.discovery_url}", f"gateway={self.gateway_url}"]
         return self._start(
-            name="gateway",
+            name="console",
             stage=Stage.SERVICE,
-            module="syncline_shop.gateway",
-            environment={
-                "GATEWAY_PORT": str(self._gateway_port),
-                "GATEWAY_REGISTRY_URL": self._registry_url,
-                "GATEWAY_DRAIN_SECONDS": _DRAIN_SECONDS,
-                "GATEWAY_LEAVE_SECONDS": _LEAVE_SECONDS,
-            },
+            module="syncline",
+            arguments=[
+                *("console", "--port", self.console_url.rpartition(":")[2], *addresses),
+                *(part for link in links for part in ("--link", link)),
+            ],
+            # Not as arguments, which everybody on this machine can read.
+            environment={"SYNCLINE_CONSOLE_DATABASES": " ".join(reversed(shown.values()))},
             ready=self._serves,
         )
+
+    def taken_turns(self, kind: str, instances: Sequence[Child]) -> None:
+        """Wait until the registry lists these instances and no others, and each has answered through the gateway."""
+        wanted = {child.address for child in instances}
+        app = f"{kind}-service"
+        self.supervisor.wait(
+            lambda: self._listed(app.upper()) == wanted,
+            lambda: f"the registry lists {self._listed(app.upper())} as {app}, and there are {wanted}",
+        )
+        answered: set[str] = set()
+
+        def all_answered() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                answer = self._http.get(f"{self.gateway_url}/{app}/health-check")
+                if answer.is_success:
+                    answered.add(answer.text)
+            return len(answered) >= len(wanted)
+
+        self.supervisor.wait(all_answered, lambda: f"the gateway reaches {len(answered)} of {len(wanted)} {app}s")
 
     def connected(self, instances: int) -> list[Child]:
         """Start everything of the remedy beside broker and registry, which are ready, up to the running sink.
@@ -166,18 +212,32 @@ class Shop:
         Order services, worker and gateway, in this order.
         """
         orders = [self.orders(number) for number in range(1, instances + 1)]
-        worker = self.worker()
-        self.supervisor.ready(*orders)
-        gateway = self.gateway(orders)
-        self.supervisor.ready(worker, gateway)
+        worker, gateway = self.worker(), self.gateway()
+        self.supervisor.ready(*orders, worker, gateway)
         self.register_sink()
+        self.taken_turns("order", orders)
         return [*orders, worker, gateway]
 
-    def addresses(self, orders: Sequence[Child], gateway: Child) -> list[tuple[str, str, str]]:
+    def everything(self, plan: Plan) -> list[Child]:
+        """Start all there is beside broker and registry, which are ready; the services."""
+        make = {"order": self.orders, "catalog": self.catalogs, "user": self.users}
+        instances = {
+            kind: [make[kind](number, service.settings) for number in range(1, service.instances + 1)]
+            for kind, service in plan.services.items()
+        }
+        services = [child for children in instances.values() for child in children]
+        self.supervisor.ready(*services, self.worker(), self.gateway(), self.console())
+        self.register_sink()
+        for kind in ("order", "catalog"):
+            self.taken_turns(kind, instances[kind])
+        return services
+
+    def addresses(self, services: Sequence[Child], *, console: bool = False) -> list[tuple[str, str, str]]:
         """What runs, where, and what for."""
         return [
-            ("gateway", str(gateway.address), "customers"),
-            *((child.name, str(child.address), "the gateway") for child in orders),
+            ("gateway", self.gateway_url, "customers"),
+            *((child.name, str(child.address), "the gateway") for child in services),
+            *([("console", self.console_url, "tables, topics, connectors")] if console else []),
             ("discovery", self.discovery_url, "who runs where"),
             ("Connect REST", self.connect_url, "operators, curl"),
             ("broker", self.bootstrap, "Kafka clients"),

@@ -41,9 +41,9 @@ def problem(shop: Shop, screen: Screen) -> Child:
         broker = shop.broker()
         discovery = shop.discovery()
         instances = [shop.private_orders(number) for number in (1, 2)]
-        shop.supervisor.ready(discovery, *instances)
-        gateway = shop.gateway(instances)
-        shop.supervisor.ready(gateway)
+        gateway = shop.gateway()
+        shop.supervisor.ready(discovery, *instances, gateway)
+        shop.taken_turns("order", instances)
     _place_orders(shop, screen, gateway, user)
     lists = {child.name: _orders_at(child, user) for child in instances}
     screen.orders(lists)
@@ -88,7 +88,7 @@ def remedy(shop: Shop, screen: Screen, broker: Child) -> None:
     if first != second:
         raise DemoFailed(f"the instances disagree: {first} and {second}")
     screen.verdict(True, "One truth: every instance gives the same list, in the same order.")
-    screen.addresses(shop.addresses(orders, gateway))
+    screen.addresses(shop.addresses(orders))
     screen.say(f"Try: [cyan]curl {gateway.address}/order-service/{user}/orders[/]")
     screen.say(f"     [cyan]curl '{shop.connect_url}/connectors?expand=status'[/]")
     screen.say(f"     [cyan]syncline consume orders --from-beginning -b {shop.bootstrap}[/]")

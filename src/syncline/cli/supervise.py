@@ -7,6 +7,7 @@ this process by a pipe (see `tether`), so that even kill -9 leaves nothing behin
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from typing import Any, Self
 
 from syncline.clock import SYSTEM_CLOCK
 from syncline.errors import SynclineError
+
+log = logging.getLogger(__name__)
 
 READY_SECONDS = 60
 _LOOK_AGAIN_SECONDS = 0.03
@@ -137,9 +140,12 @@ class Child:
 class Supervisor:
     """Starts children, waits for conditions, stops everything; a context manager of the main thread."""
 
-    def __init__(self, folder: Path, on_ready: Callable[[Child], None] = lambda child: None) -> None:
-        """Logs of the children go to `folder`."""
+    def __init__(
+        self, folder: Path, on_ready: Callable[[Child], None] = lambda child: None, *, restart: bool = False
+    ) -> None:
+        """Logs of the children go to `folder`; with `restart` children that end while they are watched come back."""
         self._folder = folder
+        self._restart = restart
         self._on_ready = on_ready
         self._children: list[Child] = []
         self._asked_to_stop = threading.Event()
@@ -204,10 +210,22 @@ class Supervisor:
                 raise Stopped("stopped")
 
     def watch(self) -> None:
-        """Return when asked to end; raise ChildFailed when a child ends before that."""
+        """Return when asked to end.
+
+        When a child ends before that, start it again if that was asked for, and if it had been ready at all;
+        ChildFailed otherwise.
+        """
         while not self._asked_to_stop.wait(0.2):
-            for child in self._children:
-                child.check()
+            for child in list(self._children):
+                try:
+                    child.check()
+                    child.is_ready()
+                except ChildFailed as exc:
+                    if not self._restart or child.ready_seconds is None:
+                        raise
+                    log.warning("%s; starting it again", exc)
+                    child.reap()
+                    self._children[self._children.index(child)] = Child(child.program, self._folder)
 
     def stop(self, *children: Child) -> None:
         """Stop these children, or all: stage by stage, those who need others first."""

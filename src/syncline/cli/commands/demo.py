@@ -35,20 +35,16 @@ def demo(
     SQLite files. With --database, the one database is a server of yours.
     """
     from syncline.cli.places import DatabasePlace, refuse_taken_ports
+    from syncline.cli.plan import Ports
     from syncline.cli.screen import Screen
     from syncline.cli.shop import Shop
     from syncline.cli.story import problem, remedy
     from syncline.cli.supervise import Stopped, Supervisor
 
     given = DatabasePlace.of(database) if database else None
-    refuse_taken_ports(
-        {
-            "--gateway-port": gateway_port,
-            "--connect-port": connect_port,
-            "--broker-port": broker_port,
-            "--discovery-port": discovery_port,
-        }
-    )
+    # No console here: what there is to see, the demo shows by itself.
+    ports = Ports(gateway=gateway_port, connect=connect_port, broker=broker_port, discovery=discovery_port, console=0)
+    refuse_taken_ports(ports.by_option)
     if given is not None:
         given.refuse_unreachable()
     screen = Screen()
@@ -58,10 +54,7 @@ def demo(
                 supervisor,
                 folder,
                 given or DatabasePlace.sqlite(folder / "orders.db"),
-                gateway_port=gateway_port,
-                connect_port=connect_port,
-                broker_port=broker_port,
-                discovery_port=discovery_port,
+                ports,
             )
             screen.say("[bold]Syncline[/] keeps the databases of many services in step through Kafka, without a JVM.")
             broker = problem(shop, screen)

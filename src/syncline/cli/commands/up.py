@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 INTERRUPTED = 130
 """Exit status, as shells have it after Ctrl-C."""
 
-GatewayPort = Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)]
-ConnectPort = Annotated[
-    int, typer.Option(help="Port of Connect's REST interface; 0 takes a free one.", min=0, max=65535)
-]
-BrokerPort = Annotated[int, typer.Option(help="Port of the broker; 0 takes a free one.", min=0, max=65535)]
-DiscoveryPort = Annotated[int, typer.Option(help="Port of the registry; 0 takes a free one.", min=0, max=65535)]
+
+def _port(of: str) -> Any:
+    return typer.Option(help=f"Port of {of}; 0 takes a free one.", min=0, max=65535)
+
+
+GatewayPort = Annotated[int, _port("the gateway")]
+ConnectPort = Annotated[int, _port("Connect's REST interface")]
+BrokerPort = Annotated[int, _port("the broker")]
+DiscoveryPort = Annotated[int, _port("the registry")]
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
@@ -35,51 +38,60 @@ def register(cli: typer.Typer) -> None:
 
 
 def up(
-    data: Annotated[Path, typer.Option(help="Folder for data and logs; made if missing.")] = Path(".syncline"),
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="A file that says what to start; without it syncline.toml, if it is here."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for data and logs; made if missing.  [default: .syncline]")
+    ] = None,
     database: DatabaseUrl = None,
-    instances: Annotated[int, typer.Option(help="How many order services.", min=1, max=20)] = 2,
-    gateway_port: GatewayPort = 8000,
-    connect_port: ConnectPort = 8083,
-    broker_port: BrokerPort = 9092,
-    discovery_port: DiscoveryPort = 8761,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option(help="How many of a service: order=3, also catalog and user; a number alone means order."),
+    ] = None,
+    gateway_port: Annotated[int | None, _port("the gateway (8000)")] = None,
+    connect_port: Annotated[int | None, _port("Connect's REST interface (8083)")] = None,
+    broker_port: Annotated[int | None, _port("the broker (9092)")] = None,
+    discovery_port: Annotated[int | None, _port("the registry (8761)")] = None,
+    console_port: Annotated[int | None, _port("the console (8080)")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Start a part again that ends by itself.")] = False,
 ) -> None:
-    """Start the sample shop: broker, Connect worker, registry, gateway, order services and the sink.
+    """Start the sample shop: broker, Connect worker, registry, gateway, services, console and the sink.
 
     Everything runs as processes of this machine, needs no Java and no database server, and ends with
-    this command: with Ctrl-C, and also when one of them fails. Orders stay in the data folder.
+    this command: with Ctrl-C, and without --restart also when one of them fails. Data stay in the data folder.
     """
+    from dataclasses import replace
+
     from syncline.cli.places import DatabasePlace, refuse_taken_ports
+    from syncline.cli.plan import read_plan
     from syncline.cli.screen import Screen
     from syncline.cli.shop import Shop
     from syncline.cli.supervise import Stopped, Supervisor
 
-    place = DatabasePlace.of(database) if database else DatabasePlace.sqlite(data / "orders.db")
-    refuse_taken_ports(
-        {
-            "--gateway-port": gateway_port,
-            "--connect-port": connect_port,
-            "--broker-port": broker_port,
-            "--discovery-port": discovery_port,
-        }
-    )
+    plan = read_plan(file).with_instances(instances or [])
+    chosen = {
+        "gateway": gateway_port,
+        "connect": connect_port,
+        "broker": broker_port,
+        "discovery": discovery_port,
+        "console": console_port,
+    }
+    ports = replace(plan.ports, **{part: port for part, port in chosen.items() if port is not None})
+    folder, url = data or plan.data, database or plan.database
+    place = DatabasePlace.of(url) if url else DatabasePlace.sqlite(folder / "orders.db")
+    refuse_taken_ports(ports.by_option)
     place.refuse_unreachable()
     screen = Screen()
     try:
-        with Supervisor(data / "logs", screen.ready) as supervisor:
-            shop = Shop(
-                supervisor,
-                data,
-                place,
-                gateway_port=gateway_port,
-                connect_port=connect_port,
-                broker_port=broker_port,
-                discovery_port=discovery_port,
-            )
+        with Supervisor(folder / "logs", screen.ready, restart=restart or plan.restart) as supervisor:
+            shop = Shop(supervisor, folder, place, ports)
             with screen.waiting("starting"):
                 supervisor.ready(shop.broker(), shop.discovery())
-                *orders, _, gateway = shop.connected(instances)
-            screen.addresses(shop.addresses(orders, gateway))
-            screen.say(f"Logs are in {data / 'logs'}. Ctrl-C stops everything.")
+                services = shop.everything(plan)
+            screen.addresses(shop.addresses(services, console=True))
+            screen.say(f"Logs are in {folder / 'logs'}. Ctrl-C stops everything.")
             supervisor.watch()
             screen.say("Stopping ...")
     except Stopped as exc:
