@@ -52,6 +52,8 @@ def console(
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, picture BLOB)")
         rows = [(number, f"<b>user {number}</b>", b"\x00\x7f") for number in range(1, 121)]
+        connection.execute("CREATE TABLE odd (at DATETIME, day DATE, number INTEGER)")
+        connection.execute("INSERT INTO odd VALUES (1700000000123, 'someday', 'seven')")
         connection.executemany("INSERT INTO users VALUES (?, ?, ?)", rows)
     connection.close()
     arguments = ["--database", f"shop=sqlite:///{file}", "--bootstrap-server", broker.bootstrap]
@@ -79,6 +81,11 @@ def test_a_browser_shows_rows_as_they_are_and_leafs_through_them(console: Consol
     last = browser.page(f"{console.url}/databases/shop/users?first=100")
     assert "Rows 101 to 120" in last
     assert 'rel="next"' not in last
+
+
+def test_values_that_do_not_fit_their_columns_are_shown(console: ConsoleProgram) -> None:
+    page = console.get("/databases/shop/odd").text
+    assert "<td>1700000000123</td><td>someday</td><td>seven</td>" in page
 
 
 def test_a_browser_shows_records_with_their_payload_schema_and_headers_apart(

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, MetaData, Table, func, inspect, select
+from sqlalchemy import Connection, MetaData, Table, func, inspect, select, type_coerce
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
+from sqlalchemy.types import NullType
 
 from syncline.errors import ConnectError, NotFound, SynclineError
 
@@ -64,7 +65,9 @@ class Databases:
         with self._begin(name) as connection:
             found = _table(connection, table)
             order = list(found.primary_key.columns) or list(found.columns)[:1]
-            query = select(found).order_by(*order).offset(first).limit(ROWS_A_PAGE + 1)
+            # As the driver has them: what stands in a column need not be what its declared type promises.
+            values = [type_coerce(column, NullType()) for column in found.columns]
+            query = select(*values).order_by(*order).offset(first).limit(ROWS_A_PAGE + 1)
             rows = [tuple(row) for row in connection.execute(query)]
         columns = [(column.name, str(column.type)) for column in found.columns]
         return Page(columns, rows[:ROWS_A_PAGE], first, len(rows) > ROWS_A_PAGE)
