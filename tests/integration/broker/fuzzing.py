@@ -255,7 +255,7 @@ def run(folder: Path, count: int, seed: int) -> Outcome:
         finally:
             neighbour.stop()
         with RawClient(program.bootstrap) as client:
-            assert client.ask(18, 3).error_code == 0
+            assert client.ask(18, 2).error_code == 0
     return Outcome(sent, connections, answered, neighbour.count, neighbour.errors, grown, _failures(program.log))
 
 

@@ -42,19 +42,19 @@ def test_connections_of_one_address_are_limited(tmp_path: Path) -> None:
         RawClient(broker.bootstrap_servers) as first,
         RawClient(broker.bootstrap_servers) as second,
     ):
-        assert first.ask(API_VERSIONS, 3).error_code == second.ask(API_VERSIONS, 3).error_code == 0
+        assert first.ask(API_VERSIONS, 2).error_code == second.ask(API_VERSIONS, 2).error_code == 0
         with connected(broker) as third:
             assert closed(third)
         second.close()
         wait_for(lambda: len(broker.broker.connections) == 1, "the second has left")
         with RawClient(broker.bootstrap_servers) as fourth:
-            assert fourth.ask(API_VERSIONS, 3).error_code == 0
+            assert fourth.ask(API_VERSIONS, 2).error_code == 0
 
 
 def test_an_address_may_be_given_a_limit_of_its_own(tmp_path: Path) -> None:
     keys = {"max.connections.per.ip": "0", "max.connections.per.ip.overrides": "127.0.0.1:1"}
     with BrokerThread(tmp_path, settings=keys) as broker, RawClient(broker.bootstrap_servers) as only:
-        assert only.ask(API_VERSIONS, 3).error_code == 0
+        assert only.ask(API_VERSIONS, 2).error_code == 0
         with connected(broker) as second:
             assert closed(second)
 
@@ -62,12 +62,12 @@ def test_an_address_may_be_given_a_limit_of_its_own(tmp_path: Path) -> None:
 def test_one_connection_too_many_waits_until_another_ends(tmp_path: Path) -> None:
     with BrokerThread(tmp_path, settings={"max.connections": "1"}) as broker:
         first = RawClient(broker.bootstrap_servers)
-        assert first.ask(API_VERSIONS, 3).error_code == 0
+        assert first.ask(API_VERSIONS, 2).error_code == 0
         with RawClient(broker.bootstrap_servers) as second:
-            second.send(API_VERSIONS, 3)
+            second.send(API_VERSIONS, 2)
             wait_for(lambda: broker.broker.admission.held == 1, "the second waits")
             first.close()
-            assert second.receive(API_VERSIONS, 3).error_code == 0
+            assert second.receive(API_VERSIONS, 2).error_code == 0
 
 
 def test_silent_and_half_sent_connections_end_and_busy_ones_do_not(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_is_no_request_ends_the_connection(tmp_path: Path, data: bytes, cap
         with connected(broker) as client:
             client.sendall(data)
             assert closed(client)
-        assert other.ask(API_VERSIONS, 3).error_code == 0
+        assert other.ask(API_VERSIONS, 2).error_code == 0
     assert "closing its connection" in caplog.text
     assert "Traceback" not in caplog.text
 
@@ -163,12 +163,12 @@ def resident(program: BrokerProgram) -> int:
 
 def test_lengths_that_are_lies_cost_no_memory(program: BrokerProgram) -> None:
     with RawClient(program.bootstrap) as other, contextlib.ExitStack() as many:
-        other.ask(API_VERSIONS, 3)
+        other.ask(API_VERSIONS, 2)
         before = resident(program)
         for _ in range(100):
             client = many.enter_context(socket.create_connection(("127.0.0.1", program.port), DEADLINE_S))
             client.sendall(struct.pack(">i", 100_000_000) + bytes(100))
-        assert other.ask(API_VERSIONS, 3).error_code == 0
+        assert other.ask(API_VERSIONS, 2).error_code == 0
         assert resident(program) - before < 64 * MEBI
 
 
@@ -183,7 +183,7 @@ def test_clients_that_do_not_read_their_answers_cost_a_bounded_memory(program: B
     asked: dict[str, Any] = {"max_wait": 100, "min_bytes": 1, "max_bytes": 2**31 - 1}
     asked["topics"] = [{"topic": topic, "partitions": [place]}]
     with RawClient(program.bootstrap) as other, contextlib.ExitStack() as many:
-        other.ask(API_VERSIONS, 3)
+        other.ask(API_VERSIONS, 2)
         before = resident(program)
         for _ in range(30):
             slow = many.enter_context(RawClient(program.bootstrap))

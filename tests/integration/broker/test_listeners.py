@@ -315,7 +315,7 @@ def test_a_broker_with_bad_tls_keys_says_which(tmp_path: Path, keys: dict[str, s
 
 def test_nothing_is_answered_before_authentication_but_what_leads_to_it(site: Site) -> None:
     with RawClient(site.at("SASL")) as client:
-        assert client.ask(18, 3).error_code == 0
+        assert client.ask(18, 2).error_code == 0
         client.send(3, 9, topics=None)
         with pytest.raises(ConnectionError):
             client.receive(3, 9)

@@ -71,7 +71,7 @@ def test_requests_are_counted_by_api_with_their_times(broker: BrokerThread) -> N
 
 def test_connections_are_counted_by_listener(broker: BrokerThread) -> None:
     with RawClient(broker.bootstrap_servers) as client:
-        client.ask(18, 3)
+        client.ask(18, 2)
         found = scraped(broker)
         assert found["kafka_server_socket_server_metrics_connection_count", "PLAINTEXT"] >= 1
         assert found["kafka_server_socket_server_metrics_connection_creation_total", "PLAINTEXT"] >= 1
