@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from kio.index import load_request_schema
 
 from syncline.broker.configs import Settings
 from syncline.broker.coordinator import CoordinatorConfig, GroupCoordinator, TopicCatalogue
+from syncline.broker.fetch_sessions import FetchSessions
 from syncline.broker.files import OpenFiles
 from syncline.broker.group_log import GroupLog
 from syncline.broker.handlers import APIS
@@ -43,6 +45,7 @@ class World:
         self.time = time
         self.settings = Settings({"offsets.topic.num.partitions": "2"})
         self.metrics = Metrics()
+        self.fetch_sessions = FetchSessions()
         self._ids = itertools.count(1000)
         self._left: int | None = None
         """Appends until the crash."""
@@ -171,7 +174,11 @@ class World:
         """What a consumer is shown that reads what is committed, and the last stable offset."""
         part = {"partition": number, "fetch_offset": 0, "partition_max_bytes": 1 << 20}
         asked = {"max_wait": 0, "max_bytes": 1 << 20, "isolation_level": 1, "min_bytes": 0}
-        answer = self.ask(FETCH, 11, **asked, topics=[{"topic": TOPIC, "partitions": [part]}])
+
+        async def ask() -> Any:
+            return self.ask(FETCH, 11, **asked, topics=[{"topic": TOPIC, "partitions": [part]}])
+
+        answer = asyncio.run(ask())
         (found,) = answer["responses"][0]["partitions"]
         assert found["error_code"] == 0
         # As consumers do: an aborted transaction lasts from its first offset to its marker.
