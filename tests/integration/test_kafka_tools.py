@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -53,6 +54,16 @@ VOLATILE: Final = (
 CONFIGS: Final = re.compile(r"(\tConfigs: )(.+)")
 SETTING: Final = re.compile(r",(?=[a-z.]+=)")
 """Between two settings of a line; Java has them in the order of a hash map too."""
+
+
+@pytest.fixture(autouse=True)
+def levels_as_before() -> Iterator[None]:
+    """The tools, which run in this process here, quieten loggers for good."""
+    loggers = [logging.getLogger(f"syncline.kafka.{name}") for name in ("client", "config")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module", params=list(RECORDED))
