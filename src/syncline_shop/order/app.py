@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import uuid
 from dataclasses import replace
@@ -15,16 +16,17 @@ from fastapi.responses import PlainTextResponse
 
 from syncline.kit.db import Database
 from syncline.kit.errors import Unavailable
-from syncline.kit.messages import TopicCheck, TransactionalProducer
+from syncline.kit.messages import Listener, Listens, Outbox, Relay, TopicCheck, TransactionalProducer
 from syncline.kit.problems import Problem
 from syncline.kit.service import Service, run
-from syncline_shop.contracts import ORDERS, STOCK_ORDERS
+from syncline_shop.contracts import ORDER_COPIES, ORDERS, STOCK_ORDERS
 from syncline_shop.order.domain import Order, TotalTooLarge
+from syncline_shop.order.handlers import order_heard
 from syncline_shop.order.idempotency import Claim, IdempotencyKeys, State, Verdict, fingerprint
-from syncline_shop.order.publisher import OrderPublisher
 from syncline_shop.order.settings import OrderSettings, WriteMode
-from syncline_shop.order.store import TABLES, OrderStore
+from syncline_shop.order.store import INBOX, INBOX_TABLES, OUTBOX, OUTBOX_TABLES, TABLES, OrderStore
 from syncline_shop.order.views import PRINTABLE, NewOrder, OrderView
+from syncline_shop.order.writers import OrderWriter, OutboxWriter, RowWriter, TopicWriter
 
 UserId = Annotated[str, Path(min_length=1, max_length=50, pattern=PRINTABLE)]
 
@@ -38,33 +40,66 @@ def main() -> int:
 
 
 def build(settings: OrderSettings) -> Service:
-    """The service with its database, and in mode connect its producer."""
+    """The service with its database, and what its write mode needs."""
     svc = Service("order-service", settings)
-    database = svc.during(Database(settings.database_url.get_secret_value(), TABLES))
+    database = svc.during(
+        Database(settings.database_url.get_secret_value(), TABLES, *_MORE_TABLES[settings.write_mode])
+    )
     svc.ready_when("database", database.check)
-    publisher = None
-    if settings.write_mode is WriteMode.CONNECT:
-        stock = replace(STOCK_ORDERS, name=settings.stock_topic)
-        servers = settings.bootstrap_servers
-        topics = TopicCheck(servers, [ORDERS, stock], readers_after=settings.readers_after_seconds)
-        producer = TransactionalProducer(
-            servers,
-            transactional_id=settings.transactional_id or f"order-service-{uuid.uuid4()}",
-            delivery_ms=settings.delivery_ms,
-        )
-        # A tenth of the time that is left over by the producer.
-        publisher = OrderPublisher(svc.during(producer), svc.during(topics), stock, settings.delivery_ms / 10_000)
-    svc.app.include_router(Orders(OrderStore(database), IdempotencyKeys(database), publisher).router)
+    store = OrderStore(database)
+    svc.app.include_router(Orders(store, IdempotencyKeys(database), _writer(svc, settings, database, store)).router)
     return svc
 
 
-class Orders:
-    """The routes; with a publisher in mode connect, without one in mode private."""
+_MORE_TABLES = {
+    WriteMode.PRIVATE: (),
+    WriteMode.CONNECT: (),
+    WriteMode.OUTBOX: (OUTBOX_TABLES,),
+    WriteMode.REPLICATE: (INBOX_TABLES,),
+}
 
-    def __init__(self, store: OrderStore, keys: IdempotencyKeys, publisher: OrderPublisher | None) -> None:
+
+def _writer(svc: Service, settings: OrderSettings, database: Database, store: OrderStore) -> OrderWriter:
+    servers = settings.bootstrap_servers
+    stock = replace(STOCK_ORDERS, name=settings.stock_topic)
+    match settings.write_mode:
+        case WriteMode.PRIVATE:
+            return RowWriter(store)
+        case WriteMode.OUTBOX:
+            topics = svc.during(TopicCheck(servers, [stock], readers_after=settings.readers_after_seconds))
+            outbox = Outbox(OUTBOX)
+            relay = Relay(
+                servers,
+                name=svc.name,
+                database=database,
+                outbox=outbox,
+                topics=topics,
+                registry=svc.metrics.registry,
+            )
+            svc.ready_when("outbox", svc.during(relay).check)
+            return OutboxWriter(store, outbox, relay, stock)
+        case WriteMode.REPLICATE:
+            group = settings.group or f"{svc.name}-{hashlib.sha256(database.shown.encode()).hexdigest()[:12]}"
+            hears = [Listens(ORDER_COPIES, order_heard)]
+            listener = Listener(servers, group=group, database=database, inbox=INBOX, listens=hears)
+            svc.ready_when("listener", svc.during(listener).check)
+    topics = TopicCheck(servers, [ORDERS, stock], readers_after=settings.readers_after_seconds)
+    producer = TransactionalProducer(
+        servers,
+        transactional_id=settings.transactional_id or f"order-service-{uuid.uuid4()}",
+        delivery_ms=settings.delivery_ms,
+    )
+    # A tenth of the time that is left over by the producer.
+    return TopicWriter(svc.during(producer), svc.during(topics), stock, settings.delivery_ms / 10_000)
+
+
+class Orders:
+    """The routes."""
+
+    def __init__(self, store: OrderStore, keys: IdempotencyKeys, writer: OrderWriter) -> None:
         self._store = store
         self._keys = keys
-        self._publisher = publisher
+        self._writer = writer
         self.router = APIRouter(prefix="/order-service", tags=["orders"])
         add = self.router.add_api_route
         add("/health-check", self.health_check, response_class=PlainTextResponse)
@@ -87,7 +122,7 @@ class Orders:
             str, Header(max_length=200, description="the same request sent again under it is the same order")
         ] = "",
     ) -> OrderView:
-        """Take an order. In mode connect its row follows within moments; `Location` tells when it is there."""
+        """Take an order. Where its row follows later, `Location` tells when it is there."""
         try:
             order = Order.place(order_id=str(uuid.uuid4()), user_id=user_id, now=datetime.now(UTC), **body.model_dump())
         except TotalTooLarge as exc:
@@ -100,12 +135,12 @@ class Orders:
             found = await asyncio.to_thread(self._store.get, user_id, order.order_id)
             return OrderView.of(found or order, synced=found is not None)
         try:
-            await self._take(order, request.state.trace_id)
+            synced = await self._writer.write(order, request.state.trace_id)
         except Unavailable:
             await self._settle(order, idempotency_key, State.FREE)
             raise
         await self._settle(order, idempotency_key, State.DONE)
-        return OrderView.of(order, synced=self._publisher is None or await self._wait(order, prefer, response))
+        return OrderView.of(order, synced=synced or await self._wait(order, prefer, response))
 
     async def _claim(self, order: Order, key: str) -> Claim:
         if not key:
@@ -118,12 +153,6 @@ class Orders:
             detail = "a request with this Idempotency-Key is being worked on"
             raise Problem(409, "IN_PROGRESS", detail, headers={"Retry-After": "1"})
         return claim
-
-    async def _take(self, order: Order, trace_id: str) -> None:
-        if self._publisher is None:
-            await asyncio.to_thread(self._store.add, order)
-        else:
-            await self._publisher.publish(order, trace_id)
 
     async def _settle(self, order: Order, key: str, state: State) -> None:
         if key:
@@ -148,13 +177,11 @@ class Orders:
     async def one(self, user_id: UserId, order_id: str) -> OrderView:
         """One order; `synced` is false while only this instance knows it."""
         found = await asyncio.to_thread(self._store.get, user_id, order_id)
-        if self._publisher is not None:
-            if found is not None:
-                self._publisher.seen(order_id)
-            elif pending := self._publisher.pending(user_id, order_id):
-                return OrderView.of(pending, synced=False)
         if found is None:
+            if pending := self._writer.pending(user_id, order_id):
+                return OrderView.of(pending, synced=False)
             raise _unknown(order_id)
+        self._writer.seen(order_id)
         return OrderView.of(found, synced=True)
 
     async def newest(

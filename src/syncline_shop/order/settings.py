@@ -16,6 +16,11 @@ class WriteMode(StrEnum):
     """The instance writes it into a database of its own: instances disagree."""
     CONNECT = "connect"
     """The instance publishes it; a sink connector writes it into the database that all read."""
+    OUTBOX = "outbox"
+    """The instance writes it into the database that all share, and what others are to hear of it in the same
+    transaction; that is published afterwards, and a broker that is away holds up nobody."""
+    REPLICATE = "replicate"
+    """The instance publishes it; every instance hears it, and writes it into a database of its own."""
 
 
 class OrderSettings(StockTopicSettings, env_prefix="ORDER_"):
@@ -25,10 +30,12 @@ class OrderSettings(StockTopicSettings, env_prefix="ORDER_"):
     database_url: SecretStr
     """`sqlite:///file.db`, `mariadb://user:password@host:port/database`, `postgresql://...`."""
     bootstrap_servers: str = "127.0.0.1:9092"
-    """Kafka, in mode connect."""
+    """Kafka, in all modes but private."""
     delivery_ms: int = Field(default=3_000, ge=100)
     """How long a request waits for the broker before it is answered with 503."""
     transactional_id: str = Field(default="", max_length=200)
     """Of this instance alone; empty makes one up. A lasting one ends its predecessor's open transaction at once."""
+    group: str = Field(default="", max_length=200)
+    """In mode replicate, the consumer group of this instance's database; empty makes one of the database's URL."""
     readers_after_seconds: float = Field(default=30, ge=0)
     """So long after the start a topic that no group reads is worth a warning."""

@@ -1,12 +1,13 @@
-"""The table `orders`: written by this service in mode private and by the sink connector in mode connect."""
+"""The table `orders`: in mode connect the sink connector writes it, in all others this service."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Row, String, Table, and_, or_, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, Row, String, Table, and_, or_, select
 
 from syncline.kit.db import Database, Moment, insert_once
+from syncline.kit.messages import inbox_tables, outbox_table
 from syncline_shop.order.domain import Order, OrderStatus
 
 TABLES = MetaData()
@@ -28,6 +29,14 @@ ORDERS = Table(
     mysql_charset="utf8mb4",
 )
 
+OUTBOX_TABLES = MetaData()
+OUTBOX = outbox_table(OUTBOX_TABLES)
+"""In mode outbox."""
+
+INBOX_TABLES = MetaData()
+INBOX = inbox_tables(INBOX_TABLES)
+"""In mode replicate."""
+
 _READ = [column for column in ORDERS.columns if column.name != "id"]
 
 
@@ -37,11 +46,11 @@ class OrderStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, order: Order) -> None:
-        """Store a new order; one with this id that is there stays as it is."""
-        values = {column.name: getattr(order, column.name) for column in _READ}
+    def add(self, order: Order, also: Callable[[Connection], None] | None = None) -> None:
+        """Store a new order, and do what else belongs into its transaction; one that is there stays as it is."""
         with self._database.begin() as connection:
-            insert_once(connection, ORDERS, values)
+            if insert_order(connection, order) and also is not None:
+                also(connection)
 
     def get(self, user_id: str, order_id: str) -> Order | None:
         """The user's order, or None."""
@@ -64,6 +73,11 @@ class OrderStore:
         with self._database.begin() as connection:
             rows: Sequence[Row[tuple[object, ...]]] = connection.execute(query).all()
         return [_order(row) for row in rows]
+
+
+def insert_order(connection: Connection, order: Order) -> bool:
+    """Whether the order was not there."""
+    return insert_once(connection, ORDERS, {column.name: getattr(order, column.name) for column in _READ})
 
 
 def _order(row: Row[tuple[object, ...]]) -> Order:

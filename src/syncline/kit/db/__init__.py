@@ -2,6 +2,7 @@
 
 from syncline.kit.db.columns import Moment
 from syncline.kit.db.database import Database
+from syncline.kit.db.locks import NamedLock
 from syncline.kit.db.once import insert_once
 
-__all__ = ["Database", "Moment", "insert_once"]
+__all__ = ["Database", "Moment", "NamedLock", "insert_once"]

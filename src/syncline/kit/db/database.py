@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from syncline.errors import ConfigError
 from syncline.kit.db import url as urls
+from syncline.kit.db.locks import NamedLock, named_lock
 from syncline.kit.errors import DatabaseUnavailable
 
 _DDL_LOCK: Final = 7_270_319
@@ -25,7 +26,7 @@ class Database:
     Give it to `Service.during`; it is asked once before the service starts.
     """
 
-    def __init__(self, url: str, tables: MetaData | None = None) -> None:
+    def __init__(self, url: str, *tables: MetaData) -> None:
         """`tables` are created where they are missing. ConfigError for a URL that cannot be used."""
         given = urls.parse(url)
         resolved, connect_args = urls.resolve(given)
@@ -58,12 +59,16 @@ class Database:
                 raise self._unavailable(exc) from exc
             raise
 
+    def lock(self, name: str) -> NamedLock:
+        """The lock that one process on this database holds at a time; `name` is fit for a file's name."""
+        return named_lock(self._engine, name)
+
     async def check(self) -> None:
         """Ask the database; DatabaseUnavailable when it does not answer."""
         await asyncio.to_thread(self._ask)
 
     async def __aenter__(self) -> Database:
-        await asyncio.to_thread(self._create_tables if self._tables is not None else self._ask)
+        await asyncio.to_thread(self._create_tables if self._tables else self._ask)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,10 +79,10 @@ class Database:
             connection.execute(text("SELECT 1"))
 
     def _create_tables(self) -> None:
-        assert self._tables is not None
         with self.begin() as connection, _one_at_a_time(connection):
-            self._tables.create_all(connection)
-            for table in self._tables.sorted_tables:
+            for tables in self._tables:
+                tables.create_all(connection)
+            for table in (table for tables in self._tables for table in tables.sorted_tables):
                 found = {column["name"] for column in inspect(connection).get_columns(table.name)}
                 missing = [column.name for column in table.columns if column.name not in found]
                 if missing:

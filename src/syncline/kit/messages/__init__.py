@@ -20,8 +20,10 @@ from syncline.kit.messages.envelope import (
 from syncline.kit.messages.events import EventTopic, Headers, Received
 from syncline.kit.messages.inbox import Inbox, InboxTables, inbox_tables, stored_id
 from syncline.kit.messages.listener import Listener, Listens
+from syncline.kit.messages.outbox import Outbox, outbox_table
 from syncline.kit.messages.producer import Delivery, Producer
 from syncline.kit.messages.provision import TopicCheck
+from syncline.kit.messages.relay import Relay
 from syncline.kit.messages.retry import Backoff
 from syncline.kit.messages.topics import ConnectKey, Topic
 from syncline.kit.messages.transactions import Records, TransactionalProducer
@@ -48,9 +50,11 @@ __all__ = [
     "Listener",
     "Listens",
     "MaxLen",
+    "Outbox",
     "Producer",
     "Received",
     "Records",
+    "Relay",
     "Scale",
     "Time",
     "Timestamp",
@@ -58,5 +62,6 @@ __all__ = [
     "TopicCheck",
     "TransactionalProducer",
     "inbox_tables",
+    "outbox_table",
     "stored_id",
 ]

@@ -65,9 +65,12 @@ class Records:
     def add(self, topic: EventTopic[E], record: E, headers: Mapping[str, str] | None = None) -> None: ...
     def add(self, topic: Topic[Any] | EventTopic[Any], record: Any, headers: Mapping[str, str] | None = None) -> None:
         """Encode a record; DataError names the field that does not fit."""
-        key, value = topic.encode(record)
-        encoded = tuple((name, text.encode()) for name, text in (headers or {}).items())
-        self._raws.append(_Raw(topic.name, key, value, encoded))
+        self.add_encoded(topic.name, *topic.encode(record), headers or {})
+
+    def add_encoded(self, topic: str, key: bytes, value: bytes, headers: Mapping[str, str]) -> None:
+        """A record that was encoded earlier."""
+        encoded = tuple((name, text.encode()) for name, text in headers.items())
+        self._raws.append(_Raw(topic, key, value, encoded))
 
 
 @dataclass(frozen=True, slots=True)
