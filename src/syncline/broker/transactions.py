@@ -21,6 +21,7 @@ from syncline.broker.errors import (
     INVALID_TXN_STATE,
     PRODUCER_FENCED,
     TRANSACTION_ABORTABLE,
+    UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
     StorageError,
 )
@@ -229,17 +230,23 @@ class Transactions:
 
     def _mark(self, decided: Transaction, topic: str, number: int, kind: int) -> None:
         try:
-            partition: PartitionLog = self._broker.topics.partition(topic, number)
-        except KafkaError:
-            return  # deleted meanwhile
-        try:
-            partition.append_marker(decided.producer_id, decided.epoch, kind, self._broker.now_ms())
+            self.write_marker((topic, number), decided.producer_id, decided.epoch, kind)
         except StorageError:
             raise
         except KafkaError as exc:
-            log.warning("%s-%d takes no marker of transaction %s: %s", topic, number, decided.id, exc)
+            if exc.code != UNKNOWN_TOPIC_OR_PARTITION:  # deleted meanwhile
+                log.warning("%s-%d takes no marker of transaction %s: %s", topic, number, decided.id, exc)
+
+    def write_marker(self, place: Place, producer_id: int, epoch: int, kind: int, coordinator_epoch: int = 0) -> None:
+        """End what a producer has open in one partition; KafkaError when that is no longer its epoch.
+
+        No transaction is asked about: administrators end in this way those that no coordinator knows of (KIP-664).
+        """
+        topic, number = place
+        partition: PartitionLog = self._broker.topics.partition(topic, number)
+        partition.append_marker(producer_id, epoch, kind, self._broker.now_ms(), coordinator_epoch)
         if topic == OFFSETS_TOPIC:
-            self._broker.groups.complete_transaction(decided.producer_id, number, kind == COMMIT)
+            self._broker.groups.complete_transaction(producer_id, number, kind == COMMIT)
 
     def expire(self) -> None:
         """Abort what has been open for longer than its producer allowed, finish what could not be finished, and

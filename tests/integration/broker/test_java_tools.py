@@ -14,6 +14,9 @@ import pytest
 from confluent_kafka import Producer
 
 from syncline.broker import BrokerThread
+from syncline.broker.log import PartitionLog
+from syncline.broker.records import Producer as Writer
+from syncline.broker.records import checked_batches, make_batch
 from tests.apache_kafka import JavaProgram, tool
 from tests.integration.broker.consumers import DEADLINE_S, fill, new_topic
 from tests.servers import wait_for
@@ -283,6 +286,45 @@ def test_an_open_transaction_is_found_described_and_aborted(at: tuple[str, str],
     assert (
         "DescribeTransactions request for transactionalId `nobody` failed because the ID could not be found" in nobody
     )
+
+
+@pytest.mark.parametrize("by", ["start offset", "producer"])
+def test_an_open_transaction_is_aborted_in_a_partition(at: tuple[str, str], topic: str, by: str) -> None:
+    held = Producer({"bootstrap.servers": at[1], "transactional.id": f"tx-{topic}"})
+    held.init_transactions(DEADLINE_S)
+    held.begin_transaction()
+    held.produce(topic, "held", partition=0)
+    assert held.flush(DEADLINE_S) == 0
+    fill(at[1], topic, ["after it"], 1)
+    command, place = ("TransactionsCommand", *at), ("--topic", topic, "--partition", "0")
+    (producer,) = table(tool(*command, "describe-producers", *place))
+    if by == "start offset":
+        which: tuple[str, ...] = ("--start-offset", "0")
+    else:
+        which = ("--producer-id", producer["ProducerId"], "--producer-epoch", producer["ProducerEpoch"])
+        which = (*which, "--coordinator-epoch", "0")
+    assert tool(*command, "abort", *place, *which) == ""
+    (producer,) = table(tool(*command, "describe-producers", *place))
+    assert producer["CurrentTransactionStartOffset"] == "None"
+    committed = (CONSUMER, *at, "--topic", topic, "--from-beginning", "--isolation-level", "read_committed")
+    assert "after it" in tool(*committed, "--max-messages", "1", "--timeout-ms", "20000")
+
+
+def test_a_transaction_that_no_coordinator_knows_of_is_found_and_aborted(tmp_path: Path) -> None:
+    folder = tmp_path / "broker"
+    with BrokerThread(folder) as broker:
+        broker.create_topic("t")
+    # As when the coordinator's log was lost.
+    partition = PartitionLog(folder / "t-0")
+    data = make_batch([(None, b"held")], 1_000, producer=Writer(4711, 0, 0), transactional=True)
+    partition.append(data, checked_batches(data))
+    partition.close()
+    with BrokerThread(folder) as broker:
+        command = ("TransactionsCommand", "--bootstrap-server", broker.bootstrap_servers)
+        (row,) = table(tool(*command, "find-hanging", "--broker-id", "1"))
+        assert (row["Topic"], row["Partition"], row["ProducerId"], row["StartOffset"]) == ("t", "0", "4711", "0")
+        tool(*command, "abort", "--topic", "t", "--partition", "0", "--start-offset", row["StartOffset"])
+        assert table(tool(*command, "find-hanging", "--broker-id", "1")) == []
 
 
 def test_records_are_copied_exactly_once_from_topic_to_topic(at: tuple[str, str], topic: str) -> None:

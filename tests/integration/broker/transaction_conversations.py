@@ -817,6 +817,40 @@ def last_epoch_init_with_a_transaction_open(talk: Talk) -> None:
     talk.producers()
 
 
+def markers(talk: Talk) -> None:
+    """An administrator ends a transaction in one partition, of which the coordinator hears nothing."""
+    talk.init()
+    talk.write("a")
+    talk.mark()
+    talk.seen()
+    talk.mark()
+    talk.write("b")
+    talk.mark(commit=True)
+    talk.seen()
+    talk.end(True)
+    talk.seen()
+
+
+def markers_of_other_epochs(talk: Talk) -> None:
+    producer_id, epoch = talk.init()
+    talk.write("a")
+    talk.mark(producer=(producer_id, epoch + 1))
+    talk.seen()
+    talk.mark()
+    talk.mark(producer=(producer_id, epoch + 2), coordinator_epoch=3)
+    talk.mark(producer=(producer_id, epoch + 2), coordinator_epoch=2)
+    talk.producers()
+
+
+def markers_of_nobody(talk: Talk) -> None:
+    """Neither the producer nor the partition need be known."""
+    talk.init()
+    talk.mark()
+    talk.mark(number=7)
+    talk.mark(topic="nothing-here")
+    talk.seen()
+
+
 CONVERSATIONS: Mapping[str, Callable[[Talk], None]] = {
     talk.__name__: talk
     for talk in (
@@ -886,6 +920,9 @@ CONVERSATIONS: Mapping[str, Callable[[Talk], None]] = {
         last_epoch_end,
         last_epoch_nothing_to_abort,
         last_epoch_init_with_a_transaction_open,
+        markers,
+        markers_of_other_epochs,
+        markers_of_nobody,
     )
 }
 NAMES = [f"{name}, protocol {version}" for name in CONVERSATIONS for version in (1, 2)]

@@ -15,7 +15,7 @@ from tests.integration.broker.raw import RawClient
 
 PRODUCE, FETCH, LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR = 0, 1, 2, 8, 9, 10
 JOIN, SYNC, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS = 11, 14, 18, 19, 20, 21
-INIT, ADD_PARTITIONS, ADD_OFFSETS, END, TXN_OFFSET_COMMIT, UPDATE_FEATURES = 22, 24, 25, 26, 28, 57
+INIT, ADD_PARTITIONS, ADD_OFFSETS, END, WRITE_MARKERS, TXN_OFFSET_COMMIT, UPDATE_FEATURES = 22, 24, 25, 26, 27, 28, 57
 DESCRIBE_PRODUCERS, DESCRIBE, LIST, CONSUMER_HEARTBEAT = 61, 65, 66, 68
 
 NOW_MS = time.time_ns() // 1_000_000
@@ -249,6 +249,31 @@ class Talk:
         fields = {**asked, "producer_id": producer_id, "producer_epoch": epoch, "topics": topics}
         answer = self.client.ask(TXN_OFFSET_COMMIT, version, **fields)
         return self.note(f"offsets v{version}", int(answer.topics[0].partitions[0].error_code))
+
+    def mark(
+        self,
+        commit: bool = False,
+        *,
+        producer: Id | None = None,
+        coordinator_epoch: int = 0,
+        number: int = 0,
+        **to: Any,
+    ) -> Any:
+        """WriteTxnMarkers, as administrators send it."""
+        producer_id, epoch = producer or self.producer
+        marker = {
+            "producer_id": producer_id,
+            "producer_epoch": epoch,
+            "transaction_result": commit,
+            "topics": [{"name": to.get("topic", self.topic), "partition_indexes": [number]}],
+            "coordinator_epoch": coordinator_epoch,
+        }
+        # Of two markers of one millisecond the first has the largest time; a fast broker writes two in one.
+        begun = time.time_ns() // 1_000_000
+        while time.time_ns() // 1_000_000 == begun:
+            time.sleep(0.0005)
+        (found,) = self.client.ask(WRITE_MARKERS, 1, markers=[marker]).markers[0].topics[0].partitions
+        return self.note(f"marker, epoch +{epoch - self.producer[1]}, of {coordinator_epoch}", int(found.error_code))
 
     # -- looking ------------------------------------------------------------------------------
 

@@ -128,9 +128,41 @@ def end_txn(broker: Any, request: Any, context: Context) -> Answer:
     return {"error_code": NONE, "producer_id": producer_id, "producer_epoch": epoch}
 
 
+def write_txn_markers(broker: Any, request: Any, context: Context) -> Answer:
+    """What coordinators ask of partitions; here administrators alone do, to end a transaction that hangs (KIP-664)."""
+    return {
+        "markers": [
+            {
+                "producer_id": marker.producer_id,
+                "topics": [
+                    {
+                        "name": topic.name,
+                        "partitions": [_marked(broker, marker, topic.name, index) for index in topic.partition_indexes],
+                    }
+                    for topic in marker.topics
+                ],
+            }
+            for marker in request.markers
+        ]
+    }
+
+
+def _marked(broker: Any, marker: Any, topic: str, number: int) -> dict[str, Any]:
+    kind = COMMIT if marker.transaction_result else ABORT
+    code = NONE
+    try:
+        broker.transactions.write_marker(
+            (topic, number), marker.producer_id, marker.producer_epoch, kind, marker.coordinator_epoch
+        )
+    except KafkaError as exc:
+        code = exc.code
+    return {"partition_index": number, "error_code": code}
+
+
 APIS = (
     Api(22, 0, 5, init_producer_id),
     Api(24, 0, 5, add_partitions_to_txn),
     Api(25, 0, 4, add_offsets_to_txn),
     Api(26, 0, 5, end_txn),
+    Api(27, 1, 1, write_txn_markers),
 )

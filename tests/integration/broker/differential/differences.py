@@ -32,7 +32,7 @@ class Difference:
         return bool(re.fullmatch(self.conversation, name) and re.fullmatch(self.path, found.path, re.DOTALL))
 
 
-ABSENT = "27|29|3[0-1]|34|3[8-9]|4[0-1]|45|49|55|64|7[6-9]|8[0-7]|9[0-2]"
+ABSENT = "29|3[0-1]|34|3[8-9]|4[0-1]|45|49|55|64|7[6-9]|8[0-7]|9[0-2]"
 """APIs of ACLs, delegation tokens, replicas, quotas, the quorum and share groups."""
 PRODUCE = "produce.*|a topic compressed.*"
 
