@@ -20,7 +20,6 @@ from syncline.broker.errors import (
     KafkaError,
 )
 from syncline.broker.records import (
-    CODECS,
     HEADER_SIZE,
     ZSTD,
     Batch,
@@ -46,8 +45,6 @@ _LEAST: Final = 14
 class Rules:
     """What a topic says about the records it takes; times in milliseconds."""
 
-    place: str
-    """Topic and partition, for messages."""
     largest: int
     segment_bytes: int
     codec: int | None
@@ -106,8 +103,13 @@ def check_whole(data: bytes, batch: Batch, rules: Rules) -> None:
         raise KafkaError(RECORD_LIST_TOO_LARGE, f"the batch is larger than segment.bytes={rules.segment_bytes}")
 
 
-def check_contents(data: bytes, batch: Batch, rules: Rules, now_ms: int) -> None:
-    """KafkaError when header and records do not fit each other, or the topic does not take the records."""
+def check_contents(data: bytes, batch: Batch, rules: Rules, place: tuple[str, int], now_ms: int) -> None:
+    """KafkaError when header and records do not fit each other, or the topic does not take the records.
+
+    `place`: topic and partition, for the message.
+    """
+    if batch.size < HEADER_SIZE:
+        raise KafkaError(CORRUPT_MESSAGE, "a record batch is not as long as it says")
     if batch.base_offset != 0:
         raise KafkaError(INVALID_RECORD, f"the base offset of a new batch is 0, not {batch.base_offset}")
     if batch.records < 1 or batch.last_delta != batch.records - 1:
@@ -117,7 +119,7 @@ def check_contents(data: bytes, batch: Batch, rules: Rules, now_ms: int) -> None
     try:
         check_records(data, batch)
         if rules.keyed:
-            _check_keys(data, batch, rules)
+            _check_keys(data, batch, place)
         _check_times(data, batch, rules, now_ms)
     except MalformedRecords as exc:
         # Kafka has no code of its own for what it cannot read in compressed batches.
@@ -127,8 +129,9 @@ def check_contents(data: bytes, batch: Batch, rules: Rules, now_ms: int) -> None
         raise KafkaError(INVALID_RECORD, "a record is not as long as its parts") from exc
 
 
-def _check_keys(data: bytes, batch: Batch, rules: Rules) -> None:
-    why = f"Compacted topic cannot accept message without key in topic partition {rules.place}"
+def _check_keys(data: bytes, batch: Batch, place: tuple[str, int]) -> None:
+    topic, number = place
+    why = f"Compacted topic cannot accept message without key in topic partition {topic}-{number}"
     without = {number: why for number, record in enumerate(records_of(data, batch)) if record.key is None}
     if without:
         raise Rejected(INVALID_RECORD, without)
@@ -169,8 +172,3 @@ def as_kept(data: bytes, batch: Batch, rules: Rules, now_ms: int) -> bytes:
     if rules.append_time:
         return restamped(data, now_ms)
     return stamped_by_client(data) if batch.append_time else data
-
-
-def codec_of(name: str) -> int | None:
-    """What `compression.type` stands for; None: as the producer has it."""
-    return CODECS.get(name)

@@ -29,6 +29,11 @@ ZSTD: Final = 4
 CODECS: Final[Mapping[str, int]] = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": ZSTD}
 """Compressions by their names in `compression.type`."""
 
+SHORTEST_RUN: Final = 16
+"""Records of one size that are worth looking at together; from there on twice as many each time."""
+
+_LARGEST_SHIFT: Final = 63
+"""Of the bits in the tenth and last byte that a number of 64 bits may take."""
 _COMPRESSION: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
@@ -107,6 +112,11 @@ def batch_at(data: bytes | memoryview, position: int) -> Batch:
     return Batch(position, length + 12, base, *rest)
 
 
+def in_transaction(data: bytes | memoryview) -> bool:
+    """Whether the batch at the beginning says that it is part of a transaction; it has a whole header."""
+    return bool(data[CRC_FROM + 1] & _TRANSACTIONAL)
+
+
 def batches(data: bytes | memoryview) -> Iterator[Batch]:
     """The whole batches in `data`; a piece of one at the end is left out."""
     position, end = 0, len(data)
@@ -120,7 +130,7 @@ def batches(data: bytes | memoryview) -> Iterator[Batch]:
 
 def checksum_holds(data: bytes | memoryview, batch: Batch) -> bool:
     """Whether the batch is what its writer wrote."""
-    return bool(crc32c(data[batch.position + CRC_FROM : batch.position + batch.size]) == batch.crc)
+    return bool(crc32c(memoryview(data)[batch.position + CRC_FROM : batch.position + batch.size]) == batch.crc)
 
 
 def checked_batches(data: bytes) -> list[Batch]:
@@ -151,39 +161,66 @@ class UnreadableRecords(MalformedRecords):
     """Compressed records cannot be decompressed, or are not where they should be."""
 
 
-def check_records(data: bytes | memoryview, batch: Batch) -> None:
+def check_records(data: bytes, batch: Batch) -> None:
     """MalformedRecords unless the records fill the batch, and there are as many as the header says.
 
     Of compressed batches the first and the last record must also have the offsets they should, as Kafka demands: what
     a producer counts wrongly shows there. The others are not parsed, since that costs more than all the rest.
     """
+    if batch.codec:
+        body, start = bytes(_body(data, batch)), 0
+    else:
+        body, start = data[: batch.position + batch.size], batch.position + HEADER_SIZE
     try:
-        body = _body(data, batch)
-        position, end = 0, len(body)
-        last = 0
-        for _ in range(batch.records):
-            last = position
-            length = body[position]
-            position += 1
-            if length > 0x7F:
-                length &= 0x7F
-                shift = 7
-                while (byte := body[position]) > 0x7F:
-                    length |= (byte & 0x7F) << shift
-                    shift += 7
-                    position += 1
-                length |= byte << shift
-                position += 1
-            if length & 1:
-                raise MalformedRecords("a record has a negative length")
-            position += length >> 1
-        if position != end:
+        last, position = _passed_over(body, start, batch.records)
+        if position != len(body):
             raise MalformedRecords("the records do not end where their batch ends")
-        deltas = (_offset_delta(body, 0), _offset_delta(body, last))
+        first_delta = _offset_delta(body, start)
+        last_delta = first_delta if last == start else _offset_delta(body, last)
     except IndexError as exc:
         raise MalformedRecords("the records reach beyond their batch") from exc
-    if batch.codec and deltas != (0, batch.records - 1):
+    if batch.codec and (first_delta, last_delta) != (0, batch.records - 1):
         raise UnreadableRecords("the offsets within a batch are not consecutive from 0 on")
+
+
+def _passed_over(body: bytes, position: int, count: int) -> tuple[int, int]:
+    """Where the last of `count` records begins, and where it ends; IndexError when a length is beyond the bytes.
+
+    Two neighbours of one size announce a run of them, which is passed over without looking at each in turn.
+    """
+    start, size, window = position, 0, SHORTEST_RUN
+    while count > 0:
+        start = position
+        byte = body[position]
+        if byte & 1:
+            raise MalformedRecords("a record has a negative length")
+        if byte < 0x80:
+            position += 1 + (byte >> 1)
+        elif (more := body[position + 1]) < 0x80:
+            position += 2 + (more << 6) + ((byte & 0x7F) >> 1)
+        else:
+            length, position = _varint(body, position)
+            position += length
+        count -= 1
+        if position - start == size and count >= SHORTEST_RUN:
+            found = _run(body, start, size, min(count, window))
+            window = window * 2 if found == window else SHORTEST_RUN
+            count -= found
+            start += found * size
+            position += found * size
+        size = position - start
+    return start, position
+
+
+def _run(body: bytes, position: int, size: int, most: int) -> int:
+    """How many records of the same size follow the one at `position`: all whose length is written in the same bytes."""
+    found, column = most, position
+    while True:
+        same = body[column : column + size * (found + 1) : size]
+        found = len(same) - len(same.lstrip(same[:1])) - 1
+        if body[column] < 0x80:
+            return found
+        column += 1
 
 
 def _offset_delta(body: Any, position: int) -> int:
@@ -320,6 +357,9 @@ def _varint(data: Any, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return (raw >> 1) ^ -(raw & 1), position
         shift += 7
+        if shift > _LARGEST_SHIFT:
+            # Numbers of any length would cost a time that grows with its square.
+            raise MalformedRecords("a number in a record has more than ten bytes")
 
 
 def _put_varint(out: bytearray, number: int) -> None:

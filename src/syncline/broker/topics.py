@@ -26,7 +26,9 @@ from syncline.broker.errors import (
     StorageError,
 )
 from syncline.broker.files import OpenFiles, sync_folder
+from syncline.broker.intake import Rules
 from syncline.broker.log import PartitionLog
+from syncline.broker.records import CODECS
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Topic:
     configs: dict[str, str] = field(default_factory=dict)
     replication_factor: int = 1
     """As asked for at creation; one replica is served."""
+    rules: Rules | None = None
+    """What `Topics.rules` found; None when a setting may have changed since."""
 
     @property
     def internal(self) -> bool:
@@ -139,6 +143,23 @@ class Topics:
     def segment_bytes(self, topic: Topic) -> int:
         """How large one file of a topic's logs may grow."""
         return int(topic.configs.get(SMALL_SEGMENTS.name) or self.config(topic, "segment.bytes"))
+
+    def rules(self, topic: Topic) -> Rules:
+        """What a topic takes from producers."""
+        if topic.rules is None:
+            codec = self.config(topic, "compression.type")
+            leveled = codec in ("gzip", "lz4", "zstd")
+            topic.rules = Rules(
+                largest=int(self.config(topic, "max.message.bytes")),
+                segment_bytes=self.segment_bytes(topic),
+                codec=CODECS.get(codec),
+                level=int(self.config(topic, f"compression.{codec}.level")) if leveled else None,
+                keyed="compact" in self.config(topic, "cleanup.policy"),
+                append_time=self.config(topic, "message.timestamp.type") == "LogAppendTime",
+                before_ms=int(self.config(topic, "message.timestamp.before.max.ms")),
+                after_ms=int(self.config(topic, "message.timestamp.after.max.ms")),
+            )
+        return topic.rules
 
     def check_new(self, name: str, configs: Mapping[str, str]) -> None:
         """KafkaError when a topic like this cannot be created."""
@@ -241,11 +262,12 @@ class Topics:
         self._apply(topic)
 
     def apply_settings(self) -> None:
-        """Settings of the broker have changed: pass on what logs keep for themselves."""
+        """Settings of the broker have changed: pass on what is kept elsewhere."""
         for topic in self._by_name.values():
             self._apply(topic)
 
     def _apply(self, topic: Topic) -> None:
+        topic.rules = None
         for partition in topic.partitions:
             partition.segment_bytes = self.segment_bytes(topic)
 

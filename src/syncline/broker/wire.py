@@ -10,7 +10,7 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from kio.index import load_request_schema, load_response_schema
 from kio.serial import entity_reader
@@ -27,8 +27,7 @@ Answer = Body | None
 """None: the client wants no answer (acks=0)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Who asks, and in which version."""
 
     api_key: int
@@ -57,8 +56,7 @@ class Api:
     """Where clients must be told of versions that are not served: see Produce."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A decoded request."""
 
     api_key: int

@@ -6,9 +6,9 @@ a request of its own has named it; from version 12 on writing does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from syncline.broker.errors import (
     CONCURRENT_TRANSACTIONS,
@@ -21,7 +21,7 @@ from syncline.broker.errors import (
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError,
 )
-from syncline.broker.records import HEADER_SIZE, Batch, batch_at
+from syncline.broker.records import HEADER_SIZE, Batch, batch_at, in_transaction
 from syncline.broker.transaction_log import Place
 from syncline.broker.transactions import SECOND_VERSION
 
@@ -49,15 +49,18 @@ class Claims:
     """Partitions that this request made part of the transaction."""
 
 
-def claimed(broker: Any, request: Any, topics: Iterable[tuple[str, Any]], version: int) -> Claims:
+NO_CLAIMS: Final = Claims()
+
+
+def claimed(broker: Any, request: Any, topics: Collection[tuple[str, Any]], version: int) -> Claims:
     """Look at the first batch of each partition; with `ADDS_PARTITIONS`, add what is missing, all at once.
 
     `topics` are those of the request with their names, which it may not tell itself.
     """
+    if not any(_transactional(part.records) for _, topic in topics for part in topic.partition_data):
+        return NO_CLAIMS
     batches = _first_batches(topics)
     written = {place: batch for place, batch in batches.items() if batch.transactional}
-    if not written:
-        return Claims()
     if request.transactional_id is None:
         return Claims(dict.fromkeys(batches, KafkaError(TRANSACTIONAL_ID_AUTHORIZATION_FAILED)))
     producers = {(batch.producer_id, batch.producer_epoch) for batch in written.values()}
@@ -71,7 +74,7 @@ def claimed(broker: Any, request: Any, topics: Iterable[tuple[str, Any]], versio
         if broker.topics.has(*place) and not broker.topics.partition(*place).producers.knows(*producer)
     )
     if not unnamed:
-        return Claims()
+        return NO_CLAIMS
     try:
         if version >= ADDS_PARTITIONS:
             broker.transactions.add_partitions(request.transactional_id, *producer, unnamed, SECOND_VERSION)
@@ -87,6 +90,10 @@ def _for_client(exc: KafkaError, version: int) -> KafkaError:
         # Older clients do not try again on the code itself; this one makes them, without asking for metadata.
         return KafkaError(NOT_ENOUGH_REPLICAS, exc.message)
     return KafkaError(as_leader(exc.code, abortable=version >= ABORTABLE), exc.message)
+
+
+def _transactional(records: bytes | None) -> bool:
+    return records is not None and len(records) >= HEADER_SIZE and in_transaction(records)
 
 
 def _first_batches(topics: Iterable[tuple[str, Any]]) -> dict[Place, Batch]:

@@ -13,11 +13,12 @@ from syncline.broker.errors import (
     UNKNOWN_TOPIC_OR_PARTITION,
     KafkaError,
 )
-from syncline.broker.handlers.claims import Claims, claimed
-from syncline.broker.intake import Rejected, Rules, as_kept, check_contents, check_whole, codec_of, received
+from syncline.broker.handlers.claims import NO_CLAIMS, Claims, claimed
+from syncline.broker.intake import Rejected, Rules, as_kept, check_contents, check_whole, received
 from syncline.broker.log import PartitionLog
-from syncline.broker.records import checked_batches
+from syncline.broker.records import Batch, batch_at
 from syncline.broker.topics import Topic
+from syncline.broker.transaction_log import Place
 from syncline.broker.wire import Answer, Api, Context, Unreadable
 
 ACKS: Final = (-1, 0, 1)
@@ -28,7 +29,7 @@ BY_ID: Final = 13
 def produce(broker: Any, request: Any, context: Context) -> Answer:
     named = [(_name(broker, topic, context), topic) for topic in request.topic_data]
     known = [(name, topic) for name, topic in named if name is not None]
-    rights = claimed(broker, request, known, context.api_version) if request.acks in ACKS else Claims()
+    rights = claimed(broker, request, known, context.api_version) if request.acks in ACKS else NO_CLAIMS
     answers: list[dict[str, Any]] = []
     for name, topic in named:
         partitions = [_partition(broker, name, part, request, rights, context) for part in topic.partition_data]
@@ -68,7 +69,7 @@ def _partition(
             raise KafkaError(INVALID_TOPIC_EXCEPTION, f"topic {name} belongs to the broker")
         if (refusal := rights.refused.get((name, part.index))) is not None:
             raise refusal
-        rules = _rules(broker, topic, part.index)
+        rules: Rules = broker.topics.rules(topic)
         check_whole(data, batch, rules)
     except KafkaError as exc:
         if name is not None and broker.topics.get(name) is not None:  # other names are not counted: anything goes
@@ -76,7 +77,7 @@ def _partition(
         return _refused(part.index, exc)
     try:
         added = (name, part.index) in rights.added
-        base, stamp = _append(broker, name, partition, data, rules, from_zero=added)
+        base, stamp = _append(broker, (name, part.index), partition, data, batch, rules, from_zero=added)
     except KafkaError as exc:
         broker.metrics.refused(name)
         # Where a batch is found too large Kafka does not say where the log begins; elsewhere it does.
@@ -103,39 +104,21 @@ def _refused(index: int, exc: KafkaError) -> dict[str, Any]:
     }
 
 
-def _rules(broker: Any, topic: Topic, index: int) -> Rules:
-    config = broker.topics.config
-    kind = config(topic, "compression.type")
-    leveled = kind in ("gzip", "lz4", "zstd")
-    return Rules(
-        place=f"{topic.name}-{index}",
-        largest=int(config(topic, "max.message.bytes")),
-        segment_bytes=broker.topics.segment_bytes(topic),
-        codec=codec_of(kind),
-        level=int(config(topic, f"compression.{kind}.level")) if leveled else None,
-        keyed="compact" in config(topic, "cleanup.policy"),
-        append_time=config(topic, "message.timestamp.type") == "LogAppendTime",
-        before_ms=int(config(topic, "message.timestamp.before.max.ms")),
-        after_ms=int(config(topic, "message.timestamp.after.max.ms")),
-    )
-
-
 def _append(
-    broker: Any, name: str, partition: PartitionLog, data: bytes, rules: Rules, *, from_zero: bool
+    broker: Any, place: Place, partition: PartitionLog, data: bytes, batch: Batch, rules: Rules, *, from_zero: bool
 ) -> tuple[int, int]:
     """Offset of the first record and the append time (-1 unless the broker sets it).
 
     `from_zero`: a producer that is not known here begins with sequence 0.
     """
-    (batch,) = checked_batches(data[: received(data, BY_ID).size])
     now_ms = broker.now_ms()
-    check_contents(data, batch, rules, now_ms)
+    check_contents(data, batch, rules, place, now_ms)
     repeated = partition.producers.check(batch, from_zero=from_zero)
     if repeated is not None:
         return repeated.base_offset, repeated.timestamp
     kept = as_kept(data, batch, rules, now_ms)
-    base = partition.append(kept, checked_batches(kept))
-    broker.metrics.produced(name, batch.records, len(kept))
+    base = partition.append(kept, [batch if kept is data else batch_at(kept, 0)])
+    broker.metrics.produced(place[0], batch.records, len(kept))
     return base, now_ms if rules.append_time else -1
 
 
