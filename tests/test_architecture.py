@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": {"data", "options", "api", "kafka", "stores", "worker", "client"},
     "client": set(),
     "rest": {"options", "client", "cluster"},
-    "cli": {"client", "app"},
+    "cli": {"client", "app", "broker_app"},
     "console": {"client", "app"},
     "kit": {"kafka", "data", "converters"},
     "broker": set(),
+    "broker_app": {"options", "broker"},
     "testing": {
         "data",
         "options",

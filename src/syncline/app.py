@@ -1,4 +1,7 @@
-"""Composition root: makes whole programs out of the parts. The only module that may import everything."""
+"""Composition root: makes whole programs out of the parts. The only module that may import everything.
+
+That of the broker is `broker_app`.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from syncline.broker_app import log_to_stderr, overrides_of
 from syncline.clock import SYSTEM_CLOCK
 from syncline.cluster.distributed import DistributedHerder
 from syncline.cluster.files import read_connector
 from syncline.cluster.herder import Herder
 from syncline.cluster.standalone import StandaloneHerder
-from syncline.errors import ConfigError, ConnectError, SynclineError
+from syncline.errors import ConnectError, SynclineError
 from syncline.ids import TopicPartition
 from syncline.kafka.client import KAFKA, Admin, Consumer, Producer
 from syncline.kafka.errors import TopicExists
@@ -77,10 +81,8 @@ __all__ = [
     "kafka_tool_consumer",
     "kafka_tool_producer",
     "kafka_watermarks",
-    "log_to_stderr",
     "read_connector",
     "read_properties",
-    "run_broker",
     "run_console",
     "run_distributed",
     "run_standalone",
@@ -88,16 +90,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-def log_to_stderr(level: str = "INFO") -> None:
-    """Log lines for people, on standard error; SYNCLINE_LOG overrides the level."""
-    chosen = os.environ.get("SYNCLINE_LOG", level).upper()
-    logging.basicConfig(
-        level=chosen, stream=sys.stderr, format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)", force=True
-    )
-    for chatty in ("uvicorn", "kafka"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class ConnectWorker(ABC):
@@ -236,7 +228,7 @@ def run_distributed(worker_file: Path, overrides: Sequence[str]) -> int:
     """What `connect-distributed` runs, likewise; overrides are `name=value`."""
 
     def make() -> DistributedWorker:
-        return DistributedWorker({**worker_properties(worker_file, os.environ), **_overrides(overrides)})
+        return DistributedWorker({**worker_properties(worker_file, os.environ), **overrides_of(overrides)})
 
     return _run_worker(make, [])
 
@@ -288,26 +280,6 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def run_broker(
-    config: Path | None, data: Path | None, port: int | None, host: str | None, overrides: Sequence[str]
-) -> int:
-    """What `broker` runs; overrides are `name=value`, and what is not None goes before the file and them."""
-    settings = {**(read_properties(config) if config is not None else {}), **_overrides(overrides)}
-    from syncline.broker.server import serve
-
-    return serve(settings, data, port, host)
-
-
-def _overrides(given: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for override in given:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--override {override!r} is not of the form name=value")
-        found[name.strip()] = value.strip()
-    return found
 
 
 def _quietly(properties: Mapping[str, str]) -> dict[str, str]:

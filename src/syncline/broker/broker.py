@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from uuid import uuid4
 
 from syncline.broker.cleaner import Cleaner
@@ -34,10 +34,12 @@ from syncline.broker.limits import Admission, RequestMemory
 from syncline.broker.listeners import listeners_of
 from syncline.broker.log import PartitionLog
 from syncline.broker.metrics import Metrics
-from syncline.broker.metrics_server import MetricsServer
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
 from syncline.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from syncline.broker.metrics_server import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -295,7 +297,9 @@ class Broker:
             self.endpoints.append(endpoint)
         port = self.settings.number("prometheus.port")
         if port >= 0:
-            self._scrapes = MetricsServer(lambda: self.metrics.text(self))
+            from syncline.broker.metrics_server import MetricsServer  # with a library that few brokers need
+
+            self._scrapes = MetricsServer(self)
             await self._scrapes.open(self.settings.text("prometheus.host"), port)
             log.info("metrics for Prometheus at %s", self.metrics_url)
 

@@ -1,27 +1,17 @@
-"""What the broker did and holds, for Prometheus, under the names Kafka's JMX exporter gives.
-
-Counting costs a few additions per request and per batch, nothing per record; everything else is looked up when asked.
-"""
+"""What the broker did, counted for `metrics_text`: a few additions per request and per batch, nothing per record."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-
-from syncline.broker.consumer_groups import ConsumerGroup
-from syncline.broker.wire import api_name
+from typing import Final
 
 BOUNDS_MS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)
 
 
 @dataclass(slots=True)
-class _Requests:
+class Requests:
     """Of one API in one version."""
 
     milliseconds: float = 0.0
@@ -29,7 +19,9 @@ class _Requests:
 
 
 @dataclass(slots=True)
-class _Topic:
+class TopicTraffic:
+    """Of one topic."""
+
     messages_in: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -40,8 +32,9 @@ class Metrics:
     """Counters since the start; owned by the broker's event loop."""
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[int, int], _Requests] = {}
-        self._topics: dict[str, _Topic] = {}
+        self.requests: dict[tuple[int, int], Requests] = {}
+        """By API and version."""
+        self.topics: dict[str, TopicTraffic] = {}
         self.bytes_received = 0
         self.bytes_sent = 0
         self.connections: Counter[str] = Counter()
@@ -51,9 +44,9 @@ class Metrics:
 
     def request(self, api_key: int, version: int, seconds: float) -> None:
         """A request was answered, `seconds` after it was begun."""
-        found = self._requests.get((api_key, version))
+        found = self.requests.get((api_key, version))
         if found is None:
-            found = self._requests[api_key, version] = _Requests()
+            found = self.requests[api_key, version] = Requests()
         milliseconds = seconds * 1000
         found.milliseconds += milliseconds
         found.buckets[bisect_left(BOUNDS_MS, milliseconds)] += 1
@@ -72,128 +65,8 @@ class Metrics:
         """Batches were sent to a consumer."""
         self._of(topic).bytes_out += size
 
-    def _of(self, topic: str) -> _Topic:
-        found = self._topics.get(topic)
+    def _of(self, topic: str) -> TopicTraffic:
+        found = self.topics.get(topic)
         if found is None:
-            found = self._topics[topic] = _Topic()
+            found = self.topics[topic] = TopicTraffic()
         return found
-
-    def text(self, broker: Any) -> bytes:
-        """Everything, in Prometheus' text format."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self, broker))
-        return generate_latest(registry)
-
-    # -- families -------------------------------------------------------------------------------
-
-    def families(self) -> Iterator[Metric]:
-        """What was counted."""
-        yield from self._request_families()
-        known = self._topics
-        prefix = "kafka_server_brokertopicmetrics"
-        for name, text, values in (
-            ("messagesin", "Records appended.", {n: t.messages_in for n, t in known.items()}),
-            ("bytesin", "Bytes of batches appended.", {n: t.bytes_in for n, t in known.items()}),
-            ("bytesout", "Bytes of batches sent to consumers.", {n: t.bytes_out for n, t in known.items()}),
-            (
-                "failedproducerequests",
-                "Partitions of produce requests refused.",
-                {n: t.refused for n, t in known.items()},
-            ),
-        ):
-            yield _counter(f"{prefix}_{name}", text, ["topic"], {(n,): v for n, v in values.items()})
-        prefix = "kafka_server_socket_server_metrics"
-        yield _counter(f"{prefix}_incoming_byte", "Bytes of requests.", [], {(): self.bytes_received})
-        yield _counter(f"{prefix}_outgoing_byte", "Bytes of answers.", [], {(): self.bytes_sent})
-        made = {(listener,): count for listener, count in self.connections.items()}
-        yield _counter(f"{prefix}_connection_creation", "Connections made.", ["listener"], made)
-        for outcome in ("successful", "failed"):
-            counts = {(at,): count for (at, how), count in self.authentications.items() if how == outcome}
-            yield _counter(f"{prefix}_{outcome}_authentication", f"Authentications, {outcome}.", ["listener"], counts)
-
-    def _request_families(self) -> Iterator[Metric]:
-        prefix = "kafka_network_requestmetrics"
-        requests = CounterMetricFamily(f"{prefix}_requests", "Requests answered.", labels=["request", "version"])
-        times = HistogramMetricFamily(
-            f"{prefix}_totaltimems", "Milliseconds from a request to its answer, waiting included.", labels=["request"]
-        )
-        merged: dict[str, _Requests] = {}
-        for (api_key, version), found in self._requests.items():
-            name = api_name(api_key, version)
-            requests.add_metric([name, str(version)], sum(found.buckets))
-            total = merged.setdefault(name, _Requests())
-            total.milliseconds += found.milliseconds
-            total.buckets = [a + b for a, b in zip(total.buckets, found.buckets, strict=True)]
-        for name, total in merged.items():
-            below, cumulated = 0, []
-            for bound, count in zip((*map(str, BOUNDS_MS), "+Inf"), total.buckets, strict=True):
-                below += count
-                cumulated.append((bound, below))
-            times.add_metric([name], cumulated, total.milliseconds)
-        yield requests
-        yield times
-
-
-@dataclass(frozen=True, slots=True)
-class _Collector:
-    metrics: Metrics
-    broker: Any
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self.metrics.families()
-        yield from _connections(self.broker)
-        yield from _logs(self.broker)
-        yield from _groups(self.broker)
-        states = Counter(known.phase.name.lower() for known in self.broker.transactions)
-        name = "kafka_coordinator_transaction_transactionstatemanager_transactions"
-        yield _gauge(name, "Transactional ids, by state.", ["state"], {(s,): c for s, c in states.items()})
-
-
-def _connections(broker: Any) -> Iterator[Metric]:
-    prefix = "kafka_server_socket_server_metrics"
-    now = Counter({endpoint.listener.name: 0 for endpoint in broker.endpoints})
-    now.update(connection.listener for connection in broker.connections)
-    yield _gauge(f"{prefix}_connection_count", "Connections.", ["listener"], {(n,): c for n, c in now.items()})
-    yield _gauge(f"{prefix}_connections_waiting", "Connections max.connections holds.", [], {(): broker.admission.held})
-    yield _gauge(f"{prefix}_unsent_bytes", "In answers that slow readers leave.", [], {(): broker.unsent_bytes})
-
-
-def _logs(broker: Any) -> Iterator[Metric]:
-    sizes, starts, ends = {}, {}, {}
-    topics = list(broker.topics)
-    for topic in topics:
-        for number, log in enumerate(topic.partitions):
-            at = (topic.name, str(number))
-            sizes[at], starts[at], ends[at] = log.size, log.start_offset, log.end_offset
-    labels = ["topic", "partition"]
-    yield _gauge("kafka_log_log_size", "Bytes on disk.", labels, sizes)
-    yield _gauge("kafka_log_log_logstartoffset", "The first offset.", labels, starts)
-    yield _gauge("kafka_log_log_logendoffset", "The offset after the last.", labels, ends)
-    yield _gauge("kafka_server_replicamanager_partitioncount", "Partitions.", [], {(): len(sizes)})
-    yield _gauge("kafka_controller_kafkacontroller_globaltopiccount", "Topics.", [], {(): len(topics)})
-
-
-def _groups(broker: Any) -> Iterator[Metric]:
-    counts = Counter(
-        ("consumer", group.snapshot.state) if isinstance(group, ConsumerGroup) else ("classic", group.state.value)
-        for group in broker.groups.all()
-    )
-    name = "kafka_coordinator_group_groupmetadatamanager_groups"
-    yield _gauge(name, "Groups, by protocol and state.", ["protocol", "state"], dict(counts))
-    total = {(): sum(counts.values())}
-    yield _gauge("kafka_coordinator_group_groupmetadatamanager_numgroups", "Groups.", [], total)
-
-
-def _counter(name: str, text: str, labels: list[str], values: Any) -> Metric:
-    return _filled(CounterMetricFamily(name, text, labels=labels), values.items())
-
-
-def _gauge(name: str, text: str, labels: list[str], values: Any) -> Metric:
-    return _filled(GaugeMetricFamily(name, text, labels=labels), values.items())
-
-
-def _filled(family: Any, values: Iterable[tuple[tuple[str, ...], int]]) -> Metric:
-    for labels, value in values:
-        family.add_metric(list(labels), value)
-    metric: Metric = family
-    return metric

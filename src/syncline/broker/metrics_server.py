@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from syncline.broker.errors import BrokerError
 from syncline.broker.listeners import bracketed
+from syncline.broker.metrics_text import metrics_text
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,8 @@ LONGEST_REQUEST: Final = 16 * 1024
 class MetricsServer:
     """Answers one request per connection."""
 
-    def __init__(self, text: Callable[[], bytes]) -> None:
-        self._text = text
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
         self._server: asyncio.Server | None = None
         self.url = ""
 
@@ -58,7 +58,7 @@ class MetricsServer:
             return _response("405 Method Not Allowed", b"GET /metrics\n", "text/plain")
         if path != b"/metrics":
             return _response("404 Not Found", b"see /metrics\n", "text/plain")
-        return _response("200 OK", self._text(), CONTENT_TYPE_PLAIN_0_0_4, with_body=method == b"GET")
+        return _response("200 OK", metrics_text(self._broker), CONTENT_TYPE_PLAIN_0_0_4, with_body=method == b"GET")
 
 
 def _response(status: str, body: bytes, kind: str, *, with_body: bool = True) -> bytes:

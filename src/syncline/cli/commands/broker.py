@@ -35,7 +35,7 @@ def broker(
 
     It speaks the Kafka protocol to any client and keeps its data in Kafka's own segment files.
     """
-    from syncline.app import log_to_stderr, run_broker
+    from syncline.broker_app import log_to_stderr, run_broker
 
     log_to_stderr()
     raise typer.Exit(run_broker(config, data, port, host, override or []))
