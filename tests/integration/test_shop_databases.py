@@ -78,7 +78,7 @@ async def test_no_more_wrong_logins_than_allowed_get_through_at_once(url: str) -
 
 async def test_one_of_many_requests_takes_a_key(url: str) -> None:
     async with opened(url, ORDER_TABLES) as database:
-        keys = IdempotencyKeys(database)
+        keys = IdempotencyKeys(database, dt.timedelta(seconds=3))
 
         def claim(number: int) -> tuple[str, str]:
             while True:
@@ -99,6 +99,7 @@ async def test_one_of_many_requests_takes_a_key(url: str) -> None:
             assert Counter(verdict for verdict, _ in claims) == {Verdict.GO_ON: 1, Verdict.BUSY: 15}
             assert len({order_id for _, order_id in claims}) == 1
         keys.settle("roy", "k", State.DONE)
+        keys.settle("roy", "k", State.FREE)
         assert claim(99)[0] == Verdict.REPLAY
         assert keys.claim("roy", "k", "other", "o", NOW).verdict is Verdict.OTHER_BODY
         assert keys.claim("roy", "K", "other", "o", NOW).verdict is Verdict.GO_ON

@@ -7,7 +7,7 @@ import hashlib
 import re
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import quote
 
@@ -47,7 +47,8 @@ def build(settings: OrderSettings) -> Service:
     )
     svc.ready_when("database", database.check)
     store = OrderStore(database)
-    svc.app.include_router(Orders(store, IdempotencyKeys(database), _writer(svc, settings, database, store)).router)
+    keys = IdempotencyKeys(database, timedelta(milliseconds=settings.delivery_ms))
+    svc.app.include_router(Orders(store, keys, _writer(svc, settings, database, store)).router)
     return svc
 
 

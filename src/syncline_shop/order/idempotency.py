@@ -33,8 +33,8 @@ KEYS = Table(
     mysql_collate="utf8mb4_bin",
 )
 
-_HELD: Final = timedelta(seconds=30)
-"""After so long a request that took a key and never said how it ended has died with its instance."""
+_SPARE: Final = timedelta(seconds=2)
+"""Beside the time for publishing, for the database before and after it."""
 _KEPT: Final = timedelta(days=1)
 _PURGE_EVERY: Final = 1000
 
@@ -71,8 +71,15 @@ class Claim:
 class IdempotencyKeys:
     """Keys of all instances, in the database they share; calls block."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, publishing: timedelta) -> None:
+        """A request is answered within `publishing`, and a little for the database.
+
+        One that took a key and has not said how it ended by then has died with its instance, or is so slow that
+        the customer asks again: the next one works on the same order. Both may publish it in mode connect. Then
+        its row is written twice (so the sink's `insert.mode` must be `upsert`), and the catalog hears one event twice.
+        """
         self._database = database
+        self._held = publishing + _SPARE
         self._claims = itertools.count()
 
     def claim(self, user_id: str, key: str, fingerprint: str, order_id: str, now: datetime) -> Claim:
@@ -106,7 +113,7 @@ class IdempotencyKeys:
             return claim(Verdict.OTHER_BODY)
         if row.state == State.DONE:
             return claim(Verdict.REPLAY)
-        if row.state == State.TAKEN and row.taken_at > now - _HELD:
+        if row.state == State.TAKEN and row.taken_at > now - self._held:
             return claim(Verdict.BUSY)
         # Only one of those that come now finds the row as it was.
         as_it_was = (KEYS.c.state == row.state, KEYS.c.taken_at == row.taken_at)
@@ -114,9 +121,10 @@ class IdempotencyKeys:
         return claim(Verdict.GO_ON if taken.rowcount == 1 else Verdict.BUSY)
 
     def settle(self, user_id: str, key: str, state: State) -> None:
-        """Say how the request that took the key has ended."""
+        """Say how a request that took the key has ended; once the order is published, another's failure is no news."""
+        open_still = KEYS.c.state != State.DONE
         with self._database.begin() as connection:
-            connection.execute(update(KEYS).where(*self._mine(user_id, key)).values(state=state))
+            connection.execute(update(KEYS).where(*self._mine(user_id, key), open_still).values(state=state))
 
     def _mine(self, user_id: str, key: str) -> tuple[Any, ...]:
         return KEYS.c.user_id == user_id, KEYS.c.idempotency_key == key

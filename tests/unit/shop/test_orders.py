@@ -240,15 +240,15 @@ async def test_a_key_whose_request_failed_is_tried_with_the_same_order(tmp_path:
 async def test_a_key_that_a_dead_instance_left_behind_is_free_after_a_while(tmp_path: Path) -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     async with Database(f"sqlite:///{tmp_path / 'orders.db'}", TABLES) as opened:
-        keys = IdempotencyKeys(opened)
+        keys = IdempotencyKeys(opened, timedelta(seconds=3))
 
         def claim(after: float, order_id: str) -> Claim:
             return keys.claim("roy", "k", "same", order_id, began + timedelta(seconds=after))
 
         assert claim(0, "first") == Claim(Verdict.GO_ON, "first", began)
-        assert claim(29, "second").verdict is Verdict.BUSY
-        assert claim(31, "third") == Claim(Verdict.GO_ON, "first", began)
-        assert claim(32, "fourth").verdict is Verdict.BUSY
+        assert claim(4, "second").verdict is Verdict.BUSY
+        assert claim(6, "third") == Claim(Verdict.GO_ON, "first", began)
+        assert claim(7, "fourth").verdict is Verdict.BUSY
         keys.settle("roy", "k", State.DONE)
         assert claim(1000, "fifth") == Claim(Verdict.REPLAY, "first", began)
 
