@@ -16,6 +16,7 @@ from typing import Self
 from tests.servers import wait_for
 
 RANDOM_PORTS = ["--gateway-port", "0", "--connect-port", "0", "--broker-port", "0", "--discovery-port", "0"]
+UP = ["up", *RANDOM_PORTS, "--console-port", "0"]
 
 
 @dataclass

@@ -12,10 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.commands import RANDOM_PORTS, Command
-from tests.servers import wait_for
-
-UP = ["up", *RANDOM_PORTS, "--console-port", "0"]
+from tests.e2e.commands import UP, Command
+from tests.servers import Database, free_port, wait_for
 
 
 @pytest.fixture
@@ -25,11 +23,11 @@ def up(tmp_path: Path) -> Iterator[Command]:
         yield command
 
 
-def place(command: Command, number: int) -> str:
+def place(command: Command, number: int, product: str = "P-1") -> str:
     """Place an order through the gateway and wait until it is a row; its id."""
     answer = httpx.post(
         f"{command.address('gateway')}/order-service/roy/orders",
-        json={"productId": f"P-{number}", "qty": number, "unitPrice": 1000},
+        json={"productId": product, "qty": number, "unitPrice": 1000},
         headers={"prefer": "wait=10"},
         timeout=15,
     )
@@ -43,19 +41,40 @@ def orders_at(command: Command, what: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_orders_survive_a_restart_each_once_and_every_instance_lists_them(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database | None:
+    """An empty one on a private server, or none: the file that `up` makes by itself."""
+    return None if request.param == "sqlite" else request.getfixturevalue(request.param)
+
+
+def test_orders_survive_a_restart_and_no_process_port_or_lock_is_left(
+    tmp_path: Path, database: Database | None
+) -> None:
+    ports = {f"--{part}-port": str(free_port()) for part in ("gateway", "connect", "broker", "discovery", "console")}
+    arguments = ["up", *(word for option in ports.items() for word in option)]
+    if database is not None:
+        arguments += ["--database", database.url]
     placed: list[str] = []
     for run in (1, 2):
-        with Command(UP, tmp_path) as command:
+        with Command(arguments, tmp_path) as command:
             command.wait_for("Ctrl-C stops everything.")
-            placed += [place(command, 10 * run + number) for number in range(4)]
+            placed += [place(command, 5 * run + number, "CATALOG-0001") for number in range(4)]
             lists = [orders_at(command, what) for what in ("order-service 1", "order-service 2", "gateway")]
             assert [[order["orderId"] for order in found] for found in lists] == [placed[::-1]] * 3
+            left = 100 - sum(order["quantity"] for order in lists[0])
+            wait_for(partial(_has_stock, command, left), f"the catalog has {left} left")
             command.send(signal.SIGTERM)
             assert command.wait(10) == 0
             assert command.running() == []
         assert command.err == ""
-    assert (tmp_path / ".syncline" / "orders.db").exists()
+    assert (tmp_path / ".syncline" / "orders.db").exists() is (database is None)
+    if database is not None:
+        assert database.query("SELECT COUNT(*), SUM(quantity) FROM orders") == [(8, 72)]
+
+
+def _has_stock(command: Command, stock: int) -> bool:
+    answer = httpx.get(f"{command.address('gateway')}/catalog-service/catalogs/CATALOG-0001")
+    return bool(answer.json()["stock"] == stock)
 
 
 def test_the_connector_is_the_contracts_own_and_shows_no_password(up: Command) -> None:
