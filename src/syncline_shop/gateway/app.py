@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from syncline.kit.auth import ForeignTokens
 from syncline.kit.discovery.balancer import Balancer, Policy
 from syncline.kit.discovery.instances import Directory, FixedDirectory, Instance
 from syncline.kit.errors import BrokenOff, DeadlineExceeded, NoInstance
@@ -24,7 +25,6 @@ from syncline_shop.gateway.domain import Headers, end_to_end
 from syncline_shop.gateway.metrics import GatewayMetrics
 from syncline_shop.gateway.routes import USER_SERVICE, Route, find, table
 from syncline_shop.gateway.settings import GatewaySettings
-from syncline_shop.gateway.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ def build(settings: GatewaySettings) -> Service:
     svc = Service("gateway", settings)
     given = FixedDirectory({service: [str(url) for url in urls] for service, urls in settings.instances.items()})
     directory = _Either(given, frozenset(settings.instances), svc.directory)
-    tokens = Tokens(
+    tokens = ForeignTokens(
         svc.client(USER_SERVICE, timeout=2, directory=directory),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
@@ -73,7 +73,7 @@ class Proxy:
         settings: GatewaySettings,
         directory: Directory,
         transport: httpx.AsyncBaseTransport,
-        tokens: Tokens,
+        tokens: ForeignTokens,
         metrics: GatewayMetrics,
     ) -> None:
         self._settings = settings

@@ -17,8 +17,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from syncline.kit.auth.foreign import JWKS_PATH
+
 USER_SERVICE: Final = "user-service"
-JWKS_PATH: Final = "/.well-known/jwks.json"
 
 _FOR_OPERATORS: Final = ("actuator", "metrics")
 

@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from syncline.kit.auth import ForeignTokens
 from syncline.kit.db import Database
+from syncline.kit.discovery.instances import FixedDirectory
 from syncline.kit.errors import Unavailable
 from syncline.kit.messages import Listener, Listens, Outbox, Relay, TopicCheck, TransactionalProducer
 from syncline.kit.problems import Problem
@@ -31,6 +33,7 @@ from syncline_shop.order.writers import OrderWriter, OutboxWriter, RowWriter, To
 UserId = Annotated[str, Path(min_length=1, max_length=50, pattern=PRINTABLE)]
 
 MAX_WAIT_SECONDS = 10
+_ISSUER = "user-service"
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,5})\b")
 
 
@@ -48,8 +51,17 @@ def build(settings: OrderSettings) -> Service:
     svc.ready_when("database", database.check)
     store = OrderStore(database)
     keys = IdempotencyKeys(database, timedelta(milliseconds=settings.delivery_ms))
-    svc.app.include_router(Orders(store, keys, _writer(svc, settings, database, store)).router)
+    writer = _writer(svc, settings, database, store)
+    svc.app.include_router(Orders(store, keys, writer, _tokens(svc, settings)).router)
     return svc
+
+
+def _tokens(svc: Service, settings: OrderSettings) -> ForeignTokens | None:
+    if not settings.owners_only:
+        return None
+    fixed = FixedDirectory({_ISSUER: [str(url) for url in settings.user_urls]}) if settings.user_urls else None
+    issuing = svc.client(_ISSUER, timeout=2, directory=fixed)
+    return ForeignTokens(issuing, issuer=settings.token_issuer, audience=settings.token_audience)
 
 
 _MORE_TABLES = {
@@ -97,20 +109,31 @@ def _writer(svc: Service, settings: OrderSettings, database: Database, store: Or
 class Orders:
     """The routes."""
 
-    def __init__(self, store: OrderStore, keys: IdempotencyKeys, writer: OrderWriter) -> None:
+    def __init__(
+        self, store: OrderStore, keys: IdempotencyKeys, writer: OrderWriter, tokens: ForeignTokens | None = None
+    ) -> None:
+        """With `tokens` a user's orders are for that user and for administrators, else for everybody."""
         self._store = store
         self._keys = keys
         self._writer = writer
+        self._tokens = tokens
         self.router = APIRouter(prefix="/order-service", tags=["orders"])
         add = self.router.add_api_route
         add("/health-check", self.health_check, response_class=PlainTextResponse)
-        add("/{user_id}/orders", self.place, methods=["POST"], status_code=201, response_model=OrderView)
-        add("/{user_id}/orders", self.newest, response_model=list[OrderView])
-        add("/{user_id}/orders/{order_id}", self.one, response_model=OrderView)
+        of_user = "/{user_id}/orders"
+        allowed = [Depends(self.allowed)]
+        add(of_user, self.place, methods=["POST"], status_code=201, response_model=OrderView, dependencies=allowed)
+        add(of_user, self.newest, response_model=list[OrderView], dependencies=allowed)
+        add(f"{of_user}/{{order_id}}", self.one, response_model=OrderView, dependencies=allowed)
 
     async def health_check(self, request: Request) -> str:
         """Which instance answered, for people who watch a balancer."""
         return f"It's working in order service on port: {request.scope['server'][1]}"
+
+    async def allowed(self, user_id: UserId, authorization: Annotated[str, Header()] = "") -> None:
+        """A Problem with 401 or 403 unless the caller may see this user's orders."""
+        if self._tokens is not None and not (await self._tokens.check(authorization)).may_see(user_id):
+            raise Problem(403, "NOT_YOURS", "this token is for another user")
 
     async def place(
         self,

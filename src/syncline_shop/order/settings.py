@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field, SecretStr
+from pydantic import AnyHttpUrl, Field, SecretStr
 
 from syncline_shop.contracts import StockTopicSettings
 
@@ -37,5 +37,11 @@ class OrderSettings(StockTopicSettings, env_prefix="ORDER_"):
     """Of this instance alone; empty makes one up. A lasting one ends its predecessor's open transaction at once."""
     group: str = Field(default="", max_length=200)
     """In mode replicate, the consumer group of this instance's database; empty makes one of the database's URL."""
+    owners_only: bool = False
+    """Whether a user's orders need that user's token, or an administrator's; the keys come from user-service."""
+    token_issuer: str = "user-service"  # noqa: S105  # a name, no secret
+    token_audience: str = "syncline-shop"  # noqa: S105  # likewise
+    user_urls: list[AnyHttpUrl] = Field(default_factory=list)
+    """Where user services are; with none of them the registry is asked."""
     readers_after_seconds: float = Field(default=30, ge=0)
     """So long after the start a topic that no group reads is worth a warning."""

@@ -20,8 +20,8 @@ from syncline.kit.service import Service, run
 from syncline_shop.user.domain import User, mail_address, same_mailbox
 from syncline_shop.user.orders import SERVICE, OrderClient, shown
 from syncline_shop.user.settings import PartialStyle, UserSettings
-from syncline_shop.user.store import TABLES, LoginAttempts, UserStore
-from syncline_shop.user.views import PRINTABLE, Credentials, NewUser
+from syncline_shop.user.store import TABLES, LoginAttempts, RefreshTokens, UserStore
+from syncline_shop.user.views import PRINTABLE, Credentials, NewUser, Refresh
 
 Authorization = Annotated[str, Header()]
 UserId = Annotated[str, Path(min_length=1, max_length=50, pattern=PRINTABLE)]
@@ -61,6 +61,7 @@ class Users:
             audience=settings.token_audience,
             seconds=settings.token_seconds,
         )
+        self._refresh = RefreshTokens(database, settings.refresh_days)
         self._admins = {same_mailbox(email) for email in settings.admins}
         self.router = APIRouter(tags=["users"])
         add = self.router.add_api_route
@@ -69,6 +70,7 @@ class Users:
         add("/.well-known/jwks.json", self.keys)
         add("/users", self.sign_up, methods=["POST"], status_code=201)
         add("/login", self.login, methods=["POST"])
+        add("/token/refresh", self.refresh, methods=["POST"])
         add("/users", self.all)
         add("/users/{user_id}", self.one)
 
@@ -115,10 +117,31 @@ class Users:
         if user is None or not right:
             raise unauthorized("the e-mail address or the password is wrong", code="BAD_CREDENTIALS")
         await asyncio.to_thread(self._attempts.succeeded, body.email)
+        refresh_token = await asyncio.to_thread(self._refresh.issue, user.user_id, datetime.now(UTC))
+        return self._signed_in(user, refresh_token, response)
+
+    async def refresh(self, body: Refresh, response: Response) -> dict[str, Any]:
+        """The answer of a login, for the refresh token of the last answer, which ends with that."""
+        now = datetime.now(UTC)
+        found = await asyncio.to_thread(self._refresh.exchange, body.refresh_token.get_secret_value(), now)
+        user = await asyncio.to_thread(self._store.get, found[0]) if found is not None else None
+        if user is None or found is None:
+            raise unauthorized(
+                "this refresh token is not good, or was used before: sign in again", code="SIGN_IN_AGAIN"
+            )
+        return self._signed_in(user, found[1], response)
+
+    def _signed_in(self, user: User, refresh_token: str, response: Response) -> dict[str, Any]:
         roles = [ADMIN] if same_mailbox(user.email) in self._admins else []
         token = self._tokens.issue(user.user_id, roles)
         response.headers.update({"token": token, "userId": user.user_id, "Cache-Control": "no-store"})
-        return {"token": token, "tokenType": "Bearer", "expiresIn": self._tokens.seconds, "userId": user.user_id}
+        return {
+            "token": token,
+            "tokenType": "Bearer",
+            "expiresIn": self._tokens.seconds,
+            "refreshToken": refresh_token,
+            "userId": user.user_id,
+        }
 
     def _known(self, email: str) -> User | None:
         try:
@@ -148,7 +171,7 @@ class Users:
             raise Problem(404, "USER_NOT_FOUND", f"there is no user {user_id}")
         if not caller.may_see(user_id):
             raise Problem(403, "NOT_YOURS", "this token is for another user")
-        orders = await self._orders.of(user_id)
+        orders = await self._orders.of(user_id, authorization)
         if orders.found is not None:
             more = {} if orders.more is None else {"moreOrders": orders.more}
             return {**_public(user), "orders": shown(orders), **more}

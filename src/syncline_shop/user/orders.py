@@ -46,10 +46,11 @@ class OrderClient:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def of(self, user_id: str) -> Orders:
-        """Never an error: a user can be shown without orders."""
+    async def of(self, user_id: str, authorization: str) -> Orders:
+        """Never an error: a user can be shown without orders. `authorization` is the caller's, passed on."""
+        path = f"/{SERVICE}/{quote(user_id, safe='')}/orders"
         try:
-            answer = await self._client.get(f"/{SERVICE}/{quote(user_id, safe='')}/orders")
+            answer = await self._client.get(path, headers={"authorization": authorization})
         except Unavailable as exc:
             log.warning("orders unavailable", user_id=user_id, reason=str(exc))
             return Orders(None, exc.code)

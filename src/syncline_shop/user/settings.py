@@ -28,6 +28,8 @@ class UserSettings(ServiceSettings, env_prefix="USER_"):
     """Holds the key that signs tokens; shared by instances, and readable for nobody else."""
     token_seconds: int = Field(default=900, ge=1)
     """How long a token is good."""
+    refresh_days: float = Field(default=14, gt=0)
+    """How long a user who comes back stays signed in, counted from the last time."""
     token_issuer: str = "user-service"  # noqa: S105  # a name, no secret
     token_audience: str = "syncline-shop"  # noqa: S105  # likewise
     admins: list[str] = Field(default_factory=list)

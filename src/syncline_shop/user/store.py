@@ -1,13 +1,17 @@
-"""The tables of the user service: users, and the wrong logins of late."""
+"""The tables of the user service: users, the wrong logins of late, and who may stay signed in."""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Index,
     Integer,
     MetaData,
@@ -15,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    insert,
     select,
     update,
 )
@@ -45,6 +50,19 @@ LOGINS = Table(
     Column("since", Moment, nullable=False),
     Column("failures", Integer, nullable=False),
     Index("login_attempts_by_age", "since"),
+    **_EXACT,
+)
+
+REFRESH = Table(
+    "refresh_tokens",
+    TABLES,
+    Column("digest", String(64), primary_key=True),
+    Column("family", String(36), nullable=False),
+    Column("user_id", String(36), nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    Index("refresh_tokens_by_family", "family"),
+    Index("refresh_tokens_by_age", "expires_at"),
     **_EXACT,
 )
 
@@ -122,6 +140,54 @@ class LoginAttempts:
         """Forget the wrong ones."""
         with self._database.begin() as connection:
             connection.execute(delete(LOGINS).where(LOGINS.c.mailbox == same_mailbox(email)))
+
+
+class RefreshTokens:
+    """Tokens that are good once: each is exchanged for the next (RFC 9700, 4.14.2). The table holds digests only."""
+
+    def __init__(self, database: Database, days: float) -> None:
+        self._database = database
+        self._good_for = timedelta(days=days)
+
+    def issue(self, user_id: str, now: datetime) -> str:
+        """The first token of somebody who has just signed in."""
+        with self._database.begin() as connection:
+            connection.execute(delete(REFRESH).where(REFRESH.c.expires_at < now))
+            return self._add(connection, user_id, str(uuid.uuid4()), now)
+
+    def exchange(self, token: str, now: datetime) -> tuple[str, str] | None:
+        """The user and the next token; None when this one is not good.
+
+        One that was exchanged before is in two hands, of which one is a thief's: all that came from the same login
+        end with it.
+        """
+        mine = REFRESH.c.digest == _digest(token)
+        with self._database.begin() as connection:
+            fresh = update(REFRESH).where(mine, REFRESH.c.used_at.is_(None), REFRESH.c.expires_at > now)
+            first = connection.execute(fresh.values(used_at=now)).rowcount == 1
+            found = connection.execute(select(REFRESH.c.user_id, REFRESH.c.family).where(mine)).one_or_none()
+            if found is None:
+                return None
+            if not first:
+                connection.execute(delete(REFRESH).where(REFRESH.c.family == found.family))
+                return None
+            return found.user_id, self._add(connection, found.user_id, found.family, now)
+
+    def _add(self, connection: Connection, user_id: str, family: str, now: datetime) -> str:
+        token = secrets.token_urlsafe(32)
+        values = {
+            "digest": _digest(token),
+            "family": family,
+            "user_id": user_id,
+            "expires_at": now + self._good_for,
+        }
+        connection.execute(insert(REFRESH).values(values))
+        return token
+
+
+def _digest(token: str) -> str:
+    """Fast on purpose: what is random in 256 bits cannot be guessed."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _user(row: Row[Any]) -> User:

@@ -25,3 +25,9 @@ class Credentials(BaseModel):
 
     email: Annotated[str, Field(min_length=1, max_length=254, pattern=PRINTABLE)]
     password: Annotated[SecretStr, Field(min_length=1, max_length=128)]
+
+
+class Refresh(BaseModel):
+    """`{"refreshToken": "..."}`, from a login or from the refresh before."""
+
+    refresh_token: Annotated[SecretStr, Field(min_length=1, max_length=200, alias="refreshToken")]

@@ -25,7 +25,7 @@ from syncline.kit.auth import Passwords, SigningKey, Tokens
 from syncline.kit.db import Database
 from syncline_shop.user.app import build
 from syncline_shop.user.settings import UserSettings
-from syncline_shop.user.store import TABLES, LoginAttempts
+from syncline_shop.user.store import TABLES, LoginAttempts, RefreshTokens
 from tests.servers import free_port
 
 ROY = {"email": "roy@naver.com", "password": "password", "name": "roy"}
@@ -137,9 +137,52 @@ async def test_login_answers_with_headers_and_body(http: httpx.AsyncClient) -> N
         "token": answer.headers["token"],
         "tokenType": "Bearer",
         "expiresIn": 900,
+        "refreshToken": answer.json()["refreshToken"],
         "userId": user["userId"],
     }
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def refreshed(http: httpx.AsyncClient, token: str) -> httpx.Response:
+    return await http.post("/token/refresh", json={"refreshToken": token})
+
+
+async def test_a_refresh_token_is_good_once_and_brings_the_next(http: httpx.AsyncClient) -> None:
+    user = await sign_up(http)
+    signed = (await http.post("/login", json=ROY)).json()
+    again = await refreshed(http, signed["refreshToken"])
+    assert again.status_code == 200
+    assert again.json().keys() == signed.keys()
+    assert again.headers["cache-control"] == "no-store"
+    assert again.json()["refreshToken"] != signed["refreshToken"]
+    headers = {"authorization": f"Bearer {again.json()['token']}"}
+    assert (await http.get(f"/users/{user['userId']}", headers=headers)).status_code == 200
+    assert (await refreshed(http, again.json()["refreshToken"])).status_code == 200
+
+
+async def test_a_refresh_token_that_comes_twice_ends_all_of_its_login_and_no_other(http: httpx.AsyncClient) -> None:
+    await sign_up(http)
+    stolen = (await http.post("/login", json=ROY)).json()["refreshToken"]
+    elsewhere = (await http.post("/login", json=ROY)).json()["refreshToken"]
+    thief = (await refreshed(http, stolen)).json()["refreshToken"]
+    for token in (stolen, thief):
+        refused = await refreshed(http, token)
+        assert (refused.status_code, refused.json()["code"]) == (401, "SIGN_IN_AGAIN")
+    assert (await refreshed(http, elsewhere)).status_code == 200
+
+
+async def test_refresh_tokens_end_and_are_stored_as_digests_only(tmp_path: Path) -> None:
+    async with Database(f"sqlite:///{tmp_path / 'users.db'}", TABLES) as database:
+        tokens, now = RefreshTokens(database, days=1), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        token = tokens.issue("u-1", now)
+        assert tokens.exchange(token, now + dt.timedelta(days=1)) is None
+        token = tokens.issue("u-1", now)
+        found = tokens.exchange(token, now + dt.timedelta(hours=23))
+        assert found is not None
+        assert found[0] == "u-1"
+        assert tokens.exchange(found[1], now + dt.timedelta(hours=46)) is not None
+        assert tokens.exchange("made up", now) is None
+    assert token.encode() not in (tmp_path / "users.db").read_bytes()
 
 
 async def test_a_wrong_address_and_a_wrong_password_get_the_same_answer(http: httpx.AsyncClient) -> None:

@@ -6,7 +6,7 @@ A token says who (`sub`), with which roles, from whom (`iss`), for whom (`aud`) 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,13 @@ class Claims:
 
     subject: str
     roles: frozenset[str]
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Claims:
+        """Those of a token that was checked; roles that are no list of text are none."""
+        roles = said.get("roles")
+        known = roles if isinstance(roles, list) else []
+        return cls(subject=str(said["sub"]), roles=frozenset(role for role in known if isinstance(role, str)))
 
     def may_see(self, user_id: str) -> bool:
         """Whether this is the user, or an administrator."""
@@ -64,21 +71,15 @@ class Tokens:
 
     def check(self, authorization: str) -> Claims:
         """The claims in a header `Authorization`; a Problem with 401 if there is no good token in it."""
-        scheme, _, token = authorization.strip().partition(" ")
-        if not authorization:
-            raise unauthorized("this address needs a token: send the header Authorization: Bearer <token>")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise unauthorized("the header Authorization must be: Bearer <token>", error="invalid_request")
+        token = bearer(authorization)
         try:
-            said = self._decoded(token.strip())
+            said = self._decoded(token)
         except jwt.ExpiredSignatureError as exc:
             raise unauthorized("the token has expired: sign in again", error="invalid_token") from exc
         except jwt.PyJWTError as exc:
             log.info("token refused", reason=str(exc))
             raise unauthorized("the token is not valid here", error="invalid_token") from exc
-        roles = said.get("roles")
-        known = roles if isinstance(roles, list) else []
-        return Claims(subject=said["sub"], roles=frozenset(role for role in known if isinstance(role, str)))
+        return Claims.of(said)
 
     def _decoded(self, token: str) -> dict[str, Any]:
         said: dict[str, Any] = jwt.decode(
@@ -94,6 +95,16 @@ class Tokens:
         if not isinstance(said["exp"], int) or self._clock.wall_ms() >= said["exp"] * 1000:
             raise jwt.ExpiredSignatureError("Signature has expired")
         return said
+
+
+def bearer(authorization: str | None) -> str:
+    """The token in a header `Authorization`; a Problem with 401 if there is none."""
+    if not authorization:
+        raise unauthorized("this address needs a token: send the header Authorization: Bearer <token>")
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthorized("the header Authorization must be: Bearer <token>", error="invalid_request")
+    return token.strip()
 
 
 def unauthorized(detail: str, *, error: str = "", code: str = "UNAUTHORIZED") -> Problem:

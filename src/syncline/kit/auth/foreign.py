@@ -1,8 +1,8 @@
-"""Is a token genuine, meant for us, and still good? Keys come from user-service and are kept.
+"""Is a token of another service genuine, meant for us, and still good? Its keys are fetched and kept.
 
 A token names its key. One that names a key nobody knows makes us ask for the keys again, but not more
 often than every few seconds: made-up names must not become requests. Keys that cannot be renewed stay
-good, because a signature does not become wrong while user-service is away.
+good, because a signature does not become wrong while the issuer is away.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, Final
 import jwt
 import structlog
 
-from syncline.kit.auth.tokens import unauthorized
-from syncline.kit.clock import SYSTEM_CLOCK, Clock
+from syncline.clock import SYSTEM_CLOCK, Clock
+from syncline.kit.auth.tokens import Claims, bearer, unauthorized
 from syncline.kit.errors import Unavailable
 from syncline.kit.http.client import ServiceClient
 from syncline.kit.problems import Problem
-from syncline_shop.gateway.routes import JWKS_PATH
 
 log = structlog.get_logger(__name__)
 
+JWKS_PATH: Final = "/.well-known/jwks.json"
 ALGORITHMS: Final = ("EdDSA", "RS256", "ES256")
 """Only signatures with a public key: with HS256 allowed, that key would pass for a shared secret."""
 KEYS_SECONDS: Final = 300
@@ -32,19 +32,19 @@ ASK_AGAIN_SECONDS: Final = 5
 AFTER_FAILURE_SECONDS: Final = 1
 
 
-class Tokens:
-    """Checks tokens. Not for several threads."""
+class ForeignTokens:
+    """Checks tokens of another service. Not for several threads."""
 
     def __init__(
         self,
-        user_service: ServiceClient,
+        issuing: ServiceClient,
         *,
         issuer: str,
         audience: str,
         leeway_seconds: float = 5,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._user_service = user_service
+        self._issuing = issuing
         self._issuer = issuer
         self._audience = audience
         self._leeway_seconds = leeway_seconds
@@ -55,14 +55,12 @@ class Tokens:
         self._ask_from = self._stale_from = -math.inf
         self._asking = asyncio.Lock()
 
-    async def check(self, authorization: str | None) -> Mapping[str, Any]:
-        """The claims of the token in this header; a Problem with 401 if it is none that is good."""
-        if authorization is None:
-            raise unauthorized("this address needs a token: send the header Authorization: Bearer <token>")
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise unauthorized("the header Authorization must be: Bearer <token>", error="invalid_request")
-        return await self._claims(token.strip())
+    async def check(self, authorization: str | None) -> Claims:
+        """The claims of the token in a header `Authorization`.
+
+        A Problem with 401 if there is none that is good, with 503 if nobody can tell.
+        """
+        return Claims.of(await self._claims(bearer(authorization)))
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         try:
@@ -107,7 +105,7 @@ class Tokens:
 
     async def _fetch(self) -> None:
         try:
-            answer = await self._user_service.get(JWKS_PATH)
+            answer = await self._issuing.get(JWKS_PATH)
             if not answer.is_success:
                 raise ValueError(f"{JWKS_PATH} was answered with {answer.status_code}")
             self._keys = _read(answer.json())
