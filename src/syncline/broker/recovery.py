@@ -126,21 +126,29 @@ def _aborted_before(segments: Sequence[Segment], snapshots: Sequence[int], end: 
             break
         content = segment.load_aborted()
         if content is None:
-            return found + _aborted_again(segments[number:], snapshots, end)
+            found += _aborted_again(segments, number, snapshots, end)
+            break
         found += [Aborted(*facts) for _, *facts in _ABORTED.iter_unpack(content)]
     return [each for each in found if each.last_offset < end]
 
 
-def _aborted_again(segments: Sequence[Segment], snapshots: Sequence[int], end: int) -> list[Aborted]:
-    """The same from the batches themselves, beginning with the transactions open at the first segment's start."""
+def _aborted_again(segments: Sequence[Segment], number: int, snapshots: Sequence[int], end: int) -> list[Aborted]:
+    """The same from the batches themselves, for those that ended in the segment of that number or later.
+
+    Which transactions were open at its start a snapshot tells; without one, the segments before it.
+    """
     scratch = Producers()
-    first = segments[0]
-    if first.base_offset in snapshots:
-        path = first.path.with_suffix(".snapshot")
-        if path.exists():
-            scratch.restore(path.read_bytes())
-    _replay(scratch, segments, first.base_offset, end)
-    return scratch.aborted
+    first = number
+    while not _restored(scratch, segments[first], snapshots) and first:
+        first -= 1
+    _replay(scratch, segments, segments[first].base_offset, end)
+    return [each for each in scratch.aborted if each.last_offset >= segments[number].base_offset]
+
+
+def _restored(producers: Producers, segment: Segment, snapshots: Sequence[int]) -> bool:
+    """Whether there is a whole snapshot of the producers at a segment's start; they have its state then."""
+    path = segment.path.with_suffix(".snapshot")
+    return segment.base_offset in snapshots and path.exists() and producers.restore(path.read_bytes())
 
 
 def aborted_bytes(aborted: Iterable[Aborted]) -> bytes:

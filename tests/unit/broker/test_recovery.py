@@ -157,6 +157,26 @@ def test_what_lies_beside_a_segment_may_be_lost_or_damaged(tmp_path: Path, suffi
     again.close()
 
 
+@pytest.mark.parametrize("lost", [[".snapshot"], [".snapshot", ".index", ".timeindex", ".txnindex", ".recovery"]])
+def test_an_aborted_transaction_stays_one_over_two_restarts_after_all_snapshots_are_lost(
+    tmp_path: Path, lost: list[str]
+) -> None:
+    log = PartitionLog(tmp_path / "t-0", segment_bytes=250)
+    for number in range(3):
+        put(log, bytes(20), sequence=number, transactional=True)
+    log.append_marker(7, 0, ABORT, NOW)
+    aborted = log.producers.aborted
+    assert log.active_base > aborted[0].first_offset, "it ends in another segment than it began in"
+    log.close()
+    for path in (tmp_path / "t-0").iterdir():
+        if path.suffix in lost:
+            path.unlink()
+    for _ in range(2):
+        again = PartitionLog(tmp_path / "t-0", segment_bytes=250)
+        assert again.producers.aborted == aborted
+        again.close()
+
+
 def log_time(content: list[tuple[int, bytes | None]], since: int) -> tuple[int, int]:
     """Records were given their offset as time."""
     offset = next(offset for offset, _ in content if offset >= since)
