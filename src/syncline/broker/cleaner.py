@@ -9,7 +9,9 @@ in on the event loop. The rules are Kafka's:
   than `max.compaction.lag.ms`;
 - a record without value (a tombstone) that is the last of its key, and the marker of a transaction without records,
   stay for `delete.retention.ms` from the cleaning that found them so, for readers to see (KIP-534);
-- records of aborted transactions go.
+- records of aborted transactions go;
+- of each producer the last batch stays, if need be without records, or else the last marker: a log tells what its
+  producers may write next even when all that lies beside it is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,8 +29,8 @@ from syncline.broker.checkpoints import read_checkpoint, write_checkpoint
 from syncline.broker.configs import LONG_MAX
 from syncline.broker.files import OpenFiles
 from syncline.broker.log import PartitionLog
-from syncline.broker.producers import Aborted
-from syncline.broker.records import Batch, Record, batch_at, filtered, records_of
+from syncline.broker.producers import Aborted, Last
+from syncline.broker.records import Batch, Record, batch_at, emptied, filtered, records_of
 from syncline.broker.segment import Segment
 from syncline.broker.swap import CLEANED
 from syncline.broker.topics import METADATA_TOPIC, Topic, Topics
@@ -72,6 +74,7 @@ class Job:
     end: int
     """Of the last segment."""
     aborted: tuple[Aborted, ...]
+    last_written: Mapping[int, Last]
     now: int
     delete_retention: int
     segment_bytes: int
@@ -100,6 +103,7 @@ def job_for(partition: PartitionLog, cleaned_to: int, rules: Rules, now_ms: int)
         cleaned_to,
         ends[-1],
         tuple(partition.producers.aborted),
+        partition.producers.last_written(),
         now_ms,
         rules.delete_retention,
         rules.segment_bytes,
@@ -218,7 +222,7 @@ class Cleaning:
         if batch.control:
             needed = batch.producer_id in self._with_records
             self._with_records.discard(batch.producer_id)
-            if needed:
+            if needed or (not fading and self._tells_of_its_producer(batch)):
                 return data
             if not fading:
                 self._gone.add(batch.base_offset)
@@ -240,9 +244,21 @@ class Cleaning:
         kept = filtered(data, batch, keep)
         if kept and tombstones and horizon is None:
             kept = filtered(data, batch, keep, horizon=self._horizon)
+        if kept is None and self._tells_of_its_producer(batch):
+            kept = emptied(batch)
+        # An emptied batch counts too: without its marker the transaction would seem to be open.
         if kept and batch.transactional:
             self._with_records.add(batch.producer_id)
         return kept
+
+    def _tells_of_its_producer(self, batch: Batch) -> bool:
+        """Whether the log would not tell its producer's sequence, or epoch, without this batch."""
+        last = self._job.last_written.get(batch.producer_id)
+        if last is None:
+            return False
+        if last.offset is None:
+            return batch.control and batch.producer_epoch == last.epoch
+        return batch.last_offset == last.offset
 
     @property
     def _horizon(self) -> int:

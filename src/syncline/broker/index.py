@@ -34,7 +34,8 @@ class Index:
 
     def note(self, batch: Batch, position: int) -> None:
         """Remember a batch that lies at `position`."""
-        if batch.max_timestamp > self.max_timestamp:
+        # A batch that compaction emptied has the time of records that are gone.
+        if batch.records and batch.max_timestamp > self.max_timestamp:
             self.max_timestamp = batch.max_timestamp
             self.max_timestamp_offset = batch.last_offset
         if self._since_entry >= INDEX_EVERY:

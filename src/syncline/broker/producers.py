@@ -29,6 +29,14 @@ REMEMBERED: Final = 5
 _ENTRY: Final = struct.Struct(">qhiqiqiq")
 
 
+class Last(NamedTuple):
+    """What was written last by a producer."""
+
+    offset: int | None
+    """Of its last record in this epoch; None when there are only markers."""
+    epoch: int
+
+
 class Written(NamedTuple):
     """One batch a producer wrote."""
 
@@ -60,6 +68,8 @@ class Entry:
     """First offset of its open transaction."""
     coordinator_epoch: int = -1
     last_timestamp: int = -1
+    last_offset: int | None = None
+    """Of what it wrote last in this epoch, with a sequence or without; None when that was nothing but markers."""
 
     @property
     def last_sequence(self) -> int:
@@ -122,6 +132,7 @@ class Producers:
             entry = self.entries[batch.producer_id] = Entry(batch.producer_epoch, open_since=open_since)
         last_offset = base_offset + batch.last_delta
         entry.last_timestamp = batch.max_timestamp
+        entry.last_offset = last_offset
         if batch.base_sequence >= 0:
             entry.written.append(
                 Written(batch.base_sequence, batch.last_sequence, base_offset, last_offset, batch.max_timestamp)
@@ -147,6 +158,7 @@ class Producers:
         if marker.epoch > entry.epoch:
             entry.epoch = marker.epoch
             entry.written.clear()
+            entry.last_offset = None
         entry.coordinator_epoch = marker.coordinator_epoch
         entry.last_timestamp = marker.timestamp
         first, entry.open_since = entry.open_since, None
@@ -180,6 +192,10 @@ class Producers:
         for producer in old:
             del self.entries[producer]
 
+    def last_written(self) -> dict[int, Last]:
+        """What must stay in the log, by producer, for the log to tell every producer's epoch and sequence."""
+        return {producer: Last(entry.last_offset, entry.epoch) for producer, entry in self.entries.items()}
+
     def snapshot(self) -> bytes:
         """The state in Kafka's snapshot format, version 1."""
         body = struct.pack(">i", len(self.entries)) + b"".join(
@@ -187,7 +203,7 @@ class Producers:
                 producer,
                 entry.epoch,
                 entry.last_sequence,
-                entry.written[-1].last_offset if entry.written else -1,
+                -1 if entry.last_offset is None else entry.last_offset,
                 (entry.written[-1].last_offset - entry.written[-1].base_offset) if entry.written else 0,
                 entry.last_timestamp,
                 entry.coordinator_epoch,
@@ -208,6 +224,7 @@ class Producers:
             return False
         for producer, epoch, sequence, last, delta, stamp, coordinator, first in _ENTRY.iter_unpack(body[4:]):
             entry = Entry(epoch, coordinator_epoch=coordinator, last_timestamp=stamp)
+            entry.last_offset = None if last < 0 else last
             if last >= 0 and sequence >= 0:
                 entry.written.append(Written(sequence - delta & 0x7FFFFFFF, sequence, last - delta, last, stamp))
             entry.open_since = None if first < 0 else first

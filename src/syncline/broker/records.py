@@ -272,10 +272,10 @@ def filtered(
     """
     body = _body(data, batch)
     kept = [(record, raw) for record, raw in _parsed(body, batch) if keep(record)]
-    if len(kept) == batch.records and horizon is None:
-        return bytes(data[batch.position : batch.position + batch.size])
     if not kept:
         return None
+    if len(kept) == batch.records and horizon is None:
+        return bytes(data[batch.position : batch.position + batch.size])
     attributes, base_timestamp = batch.attributes, batch.base_timestamp
     if horizon is not None:
         attributes, base_timestamp = attributes | _DELETE_HORIZON, horizon
@@ -290,6 +290,17 @@ def filtered(
         *(attributes, batch.last_delta, base_timestamp, max(record.timestamp for record, _ in kept)),
         *(batch.producer_id, batch.producer_epoch, batch.base_sequence, len(kept)),
     ) + _compress(batch.codec, packed)
+    return struct.pack(">qiibI", batch.base_offset, len(tail) + 9, batch.epoch, 2, crc32c(tail)) + tail
+
+
+def emptied(batch: Batch) -> bytes:
+    """The batch without any record: what is left of it tells its producer's epoch and sequence, and its offsets."""
+    attributes = batch.attributes & ~(_COMPRESSION | _DELETE_HORIZON)
+    tail = struct.pack(
+        ">hiqqqhii",
+        *(attributes, batch.last_delta, -1, batch.max_timestamp),
+        *(batch.producer_id, batch.producer_epoch, batch.base_sequence, 0),
+    )
     return struct.pack(">qiibI", batch.base_offset, len(tail) + 9, batch.epoch, 2, crc32c(tail)) + tail
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from syncline.broker import BrokerThread
 from syncline.broker.cleaner import Cleaning, Rules, job_for
+from syncline.broker.errors import INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError
 from syncline.broker.log import PartitionLog
 from syncline.broker.records import ABORT, COMMIT, Record, batch_at, checked_batches, make_batch, records_of
 from syncline.broker.records import Producer as Writer
@@ -223,6 +224,114 @@ def test_an_aborted_transaction_leaves_nothing_and_hides_nothing(partition: Part
     again.close()
 
 
+# -- producers ------------------------------------------------------------------------------
+
+
+def idempotent(log: PartitionLog, producer: int, sequence: int, key: str, value: str) -> None:
+    data = make_batch([(key.encode(), value.encode())], NOW - DAY, producer=Writer(producer, 0, sequence))
+    log.append(data, checked_batches(data))
+
+
+def reopened_without_what_lies_beside(log: PartitionLog) -> PartitionLog:
+    """The log after a restart that found nothing but the batches."""
+    log.close()
+    for path in log.folder.iterdir():
+        if path.suffix != ".log":
+            path.unlink()
+    return PartitionLog(log.folder, segment_bytes=log.segment_bytes)
+
+
+def known(log: PartitionLog) -> dict[int, tuple[int, int]]:
+    """What is known of each producer: epoch and last sequence."""
+    return {producer: (entry.epoch, entry.last_sequence) for producer, entry in log.producers.entries.items()}
+
+
+def test_the_last_batch_of_a_producer_stays_and_tells_its_sequence(partition: PartitionLog) -> None:
+    for sequence in range(4):
+        idempotent(partition, 7, sequence, "a", f"v{sequence}")
+    put(partition, "a", "last")
+    roll(partition)
+    cleaned_to = clean(partition)
+    assert found(partition) == [(4, "a", "last")]
+    kept = [batch for batch, _ in partition.batches()]
+    assert [(batch.base_offset, batch.records) for batch in kept] == [(3, 0), (4, 1)]
+    again = reopened_without_what_lies_beside(partition)
+    with pytest.raises(KafkaError) as refused:
+        idempotent_check(again, 6)
+    assert refused.value.code == OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert idempotent_check(again, 3), "a repetition"
+    assert not idempotent_check(again, 4)
+    assert again.newest_time() == (4, NOW - DAY)
+    again.producers.expire(NOW)
+    put(again, "b", "1")
+    roll(again)
+    clean(again, cleaned_to)
+    assert [batch.base_offset for batch, _ in again.batches()] == [4, 5]
+    again.close()
+
+
+def idempotent_check(log: PartitionLog, sequence: int) -> bool:
+    """Whether the batch is one that is there already; KafkaError when its sequence cannot be."""
+    data = make_batch([(b"a", b"v")], NOW, producer=Writer(7, 0, sequence))
+    return log.producers.check(checked_batches(data)[0]) is not None
+
+
+def test_the_marker_of_a_producer_that_has_nothing_else_stays_and_tells_its_epoch(partition: PartitionLog) -> None:
+    transactional(partition, 7, 0, "a", "1")
+    partition.append_marker(7, 1, COMMIT, NOW - DAY)
+    put(partition, "a", "last")
+    roll(partition)
+    cleaned_to = clean(partition)
+    put(partition, "b", "1")
+    roll(partition)
+    clean(partition, cleaned_to, NOW + 2 * DAY)
+    assert [batch.base_offset for batch, _ in partition.batches()] == [1, 2, 3]
+    again = reopened_without_what_lies_beside(partition)
+    with pytest.raises(KafkaError) as refused:
+        again.append_marker(7, 0, COMMIT, NOW)
+    assert refused.value.code == INVALID_PRODUCER_EPOCH
+    assert again.last_stable_offset == again.end_offset
+    again.close()
+
+
+def test_clients_read_over_batches_that_were_emptied(tmp_path: Path) -> None:
+    settings = {"log.cleaner.backoff.ms": "20", "log.cleaner.min.cleanable.ratio": "0.01"}
+    with BrokerThread(tmp_path, settings=settings) as broker:
+        address = broker.bootstrap_servers
+        broker.create_topic("compacted", 1, {"cleanup.policy": "compact", "internal.segment.bytes": "1000"})
+        plain = Producer({"bootstrap.servers": address})
+        for number in range(10):
+            producer = Producer({"bootstrap.servers": address, "enable.idempotence": True})
+            producer.produce("compacted", f"v{number}", "k")
+            assert producer.flush(30) == 0
+        plain.produce("compacted", "last", "k")
+        assert plain.flush(30) == 0
+        partition = broker.broker.topics.partition("compacted", 0)
+        consumer = Consumer({"bootstrap.servers": address, "group.id": "g", "enable.partition.eof": True})
+
+        def values() -> list[bytes | None]:
+            consumer.assign([TopicPartition("compacted", 0, 0)])
+            seen = []
+            while (message := consumer.poll(10)) is not None and message.error() is None:
+                if message.key() == b"k":
+                    seen.append(message.value())
+            return seen
+
+        def cleaned() -> bool:
+            plain.produce("compacted", "x" * 400, "filler")
+            assert plain.flush(30) == 0
+            return partition.cleaned_to > 10
+
+        try:
+            wait_for(cleaned, "the topic is compacted", 30)
+            assert values() == [b"last"]
+        finally:
+            consumer.close()
+    with BrokerThread(tmp_path) as again:
+        emptied = [batch for batch, _ in again.broker.topics.partition("compacted", 0).batches() if not batch.records]
+        assert len(emptied) == 10
+
+
 # -- crashes ---------------------------------------------------------------------------------
 
 
@@ -306,7 +415,10 @@ STEPS = st.lists(
         st.tuples(st.just("transaction"), st.lists(KEYS, min_size=1, max_size=3), st.booleans()),
         st.tuples(st.just("roll")),
         st.tuples(st.just("clean")),
+        st.tuples(st.just("idempotent"), KEYS),
+        st.tuples(st.just("fenced"), KEYS, st.booleans()),
         st.tuples(st.just("reopen")),
+        st.tuples(st.just("lost")),
     ),
     max_size=40,
 )
@@ -319,7 +431,7 @@ def test_readers_always_find_the_latest_value_of_every_key(
 ) -> None:
     log = PartitionLog(tmp_path_factory.mktemp("any") / "t-0", segment_bytes=300)
     model: dict[str, str | None] = {}
-    cleaned_to = sequence = 0
+    cleaned_to = sequence = repeated = epoch = 0
     now = NOW
     for step in steps:
         now += DAY // 3
@@ -336,6 +448,19 @@ def test_readers_always_find_the_latest_value_of_every_key(
                     if commits:
                         model[key] = text
                 log.append_marker(7, 0, COMMIT if commits else ABORT, now)
+            case ("idempotent", key):
+                model[key] = f"i-{now}"
+                idempotent(log, 8, repeated, key, f"i-{now}")
+                repeated += 1
+            case ("fenced", key, commits):
+                data = make_batch(
+                    [(key.encode(), f"f-{now}".encode())], now, producer=Writer(9, epoch, 0), transactional=True
+                )
+                log.append(data, checked_batches(data))
+                epoch += 1
+                log.append_marker(9, epoch, COMMIT if commits else ABORT, now)
+                if commits:
+                    model[key] = f"f-{now}"
             case ("roll",):
                 log.roll_if_older(-1, now * 2)
             case ("clean",):
@@ -343,6 +468,11 @@ def test_readers_always_find_the_latest_value_of_every_key(
             case ("reopen",):
                 log.close()
                 log = PartitionLog(log.folder, segment_bytes=300)
+            case ("lost",):
+                before = known(log)
+                log = reopened_without_what_lies_beside(log)
+                assert known(log) == before
+        assert log.last_stable_offset == log.end_offset
         seen: dict[str, str | None] = {}
         last = -1
         for record in readable(log):
