@@ -161,6 +161,7 @@ class Broker:
         try:
             await self._flusher.flush()
             self._close_logs()
+            await asyncio.to_thread(self.topics.close)
         finally:
             self._release_folder()
 

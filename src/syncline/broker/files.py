@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -11,6 +12,8 @@ from typing import Final, Protocol
 
 FEWEST: Final = 16
 MOST: Final = 1024
+PORTABLE_MOST: Final = 10_240
+"""Files that every system which shows a higher limit than it has lets a process open."""
 
 
 class Closable(Protocol):
@@ -22,6 +25,19 @@ class Closable(Protocol):
     def release(self) -> None:
         """Close the file for now."""
         ...
+
+
+def allow_most_files() -> None:
+    """Let the process have as many files open as it may. For its start only: the limit is the whole process's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    for wanted in (hard, PORTABLE_MOST):
+        if wanted == resource.RLIM_INFINITY or wanted > soft:
+            # macOS refuses what it shows as its limit.
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                return
 
 
 def affordable() -> int:

@@ -14,6 +14,7 @@ from typing import Final
 from syncline.broker.broker import Broker
 from syncline.broker.configs import BROKER
 from syncline.broker.errors import BrokerError
+from syncline.broker.files import allow_most_files
 from syncline.broker.kafka_keys import WITHOUT_EFFECT
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def serve(
 
     `settings` are those of a server.properties file; what is not None goes before them.
     """
+    allow_most_files()
     try:
         if "listeners" in settings and (port is not None or host is not None):
             raise BrokerError(

@@ -8,6 +8,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,10 @@ INTERNAL: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC})
 CHECKPOINT: Final = "log-start-offset-checkpoint"
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _LONGEST_NAME: Final = 249
+_SHORTENED: Final = 180
+"""Characters of a topic's name in the name of a folder that is to be removed."""
+DOOMED: Final = "-delete"
+"""What the names of such folders end with."""
 
 
 def check_topic_name(name: str) -> None:
@@ -93,11 +98,12 @@ class Topics:
         self._alike: dict[str, str] = {}
         """Names by how metrics print them."""
         self._checkpointed: dict[str, int] = {}
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="broker-removals")
 
     def replay(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Open the topics of the metadata log (name to facts) and clear away what deletions left."""
-        for leftover in self.folder.glob("*-delete"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in self.folder.glob(f"*{DOOMED}"):
+            self._remover.submit(shutil.rmtree, leftover, ignore_errors=True)
         for name, facts in records.items():
             topic = Topic(name, UUID(facts["id"]), [], dict(facts["configs"]), int(facts.get("replication_factor", 1)))
             topic.partitions += (self._open_log(topic, number) for number in range(int(facts["partitions"])))
@@ -233,12 +239,18 @@ class Topics:
         if folder.exists():
             self._remove(folder, topic.id)
 
-    @staticmethod
-    def _remove(folder: Path, topic_id: UUID) -> None:
-        doomed = folder.with_name(f"{folder.name}.{topic_id.hex}-delete")
+    def _remove(self, folder: Path, topic_id: UUID) -> None:
+        """Take a partition's folder out of the way; its files, which may be many and large, go on a thread."""
+        topic, _, number = folder.name.rpartition("-")
+        # The longest names of topics leave no room for the rest in the name of a folder.
+        doomed = folder.with_name(f"{topic[:_SHORTENED]}-{number}.{topic_id.hex}{DOOMED}")
         folder.rename(doomed)
-        # What stays, because the disk fails, is cleared away at the next start.
-        shutil.rmtree(doomed, ignore_errors=True)
+        # What stays, because the disk fails or the broker stops, is cleared away at the next start.
+        self._remover.submit(shutil.rmtree, doomed, ignore_errors=True)
+
+    def close(self) -> None:
+        """Wait for the folder that is being removed; what waits behind it is left to the next start."""
+        self._remover.shutdown(cancel_futures=True)
 
     def delete(self, topic: Topic) -> None:
         """Forget a topic and remove its files; the deletion is durable before any file goes."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from syncline.broker import BrokerThread
 from syncline.broker.broker import FORMAT
@@ -18,6 +21,8 @@ from syncline.broker.errors import BrokerError, KafkaError
 from syncline.broker.files import OpenFiles
 from syncline.broker.log import PartitionLog
 from syncline.broker.topics import CHECKPOINT, Topics
+from tests.integration.broker.raw import RawClient
+from tests.servers import wait_for
 
 NOW = 1_700_000_000_000
 
@@ -83,6 +88,7 @@ class Catalogue:
         self.topics.replay(records)
 
     def crashed(self) -> Catalogue:
+        self.topics.close()
         copy = self.folder.with_name(self.folder.name + "+")
         shutil.copytree(self.folder, copy)
         self.close()
@@ -139,7 +145,68 @@ def test_a_new_topic_does_not_take_over_files_that_a_crash_left_of_an_old_one(ca
     leftover.close()
     catalogue.topics.create("t", 1, {})
     assert catalogue.topics.partition("t", 0).end_offset == 0
-    assert not list(catalogue.folder.glob("*-delete"))
+    wait_for(lambda: not list(catalogue.folder.glob("*-delete")), "the old files are removed")
+    catalogue.close()
+
+
+class Slow:
+    """Stands for a disk on which removing a folder takes its time."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def rmtree(self, folder: Path, *, ignore_errors: bool) -> None:
+        self.begun.set()
+        assert self.may_go_on.wait(30)
+        REMOVE(folder, ignore_errors=ignore_errors)
+
+
+REMOVE = shutil.rmtree
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    made = Slow()
+    monkeypatch.setattr("syncline.broker.topics.shutil.rmtree", made.rmtree)
+    yield made
+    made.may_go_on.set()
+
+
+def test_nobody_waits_for_the_files_of_a_topic_that_is_deleted(tmp_path: Path, slow: Slow) -> None:
+    with BrokerThread(tmp_path / "data") as broker:
+        broker.create_topic("large", 3)
+        broker.create_topic("other")
+        with RawClient(broker.bootstrap_servers) as admin:
+            (gone,) = admin.ask(20, 5, topic_names=["large"], timeout=10_000).responses
+        assert gone.error_code == 0
+        assert slow.begun.wait(30)
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+        producer.produce("other", b"meanwhile")
+        assert producer.flush(30) == 0
+        broker.create_topic("large", 3)
+        slow.may_go_on.set()
+        wait_for(lambda: not list((tmp_path / "data").glob("*-delete")), "the files are removed")
+        assert len(list((tmp_path / "data").glob("large-*"))) == 3
+
+
+def test_what_a_stop_leaves_to_be_removed_goes_at_the_next_start(tmp_path: Path, slow: Slow) -> None:
+    with BrokerThread(tmp_path / "data") as broker:
+        broker.create_topic("large", 3)
+        broker.delete_topic("large")
+        assert slow.begun.wait(30)
+        # Stopping cancels what has not begun, and waits for what has.
+        threading.Timer(0.1, slow.may_go_on.set).start()
+    assert len(list((tmp_path / "data").glob("*-delete"))) == 2
+    with BrokerThread(tmp_path / "data") as broker:
+        wait_for(lambda: not list((tmp_path / "data").glob("*-delete")), "the files are removed")
+
+
+def test_a_topic_of_the_longest_name_can_be_deleted_and_made_again(catalogue: Catalogue) -> None:
+    for _ in range(2):
+        topic = catalogue.topics.create("t" * 249, 2, {})
+        catalogue.fill(topic.name, 1)
+        catalogue.topics.delete(topic)
+    wait_for(lambda: not list(catalogue.folder.glob("tt*")), "the files are removed")
     catalogue.close()
 
 

@@ -86,3 +86,19 @@ def test_a_log_without_records_has_no_file(tmp_path: Path) -> None:
     assert log.read(0, 1000, 0) == b""
     log.close()
     assert list((tmp_path / "t-0").iterdir()) == []
+
+
+def test_a_process_may_have_as_many_files_open_as_its_limit_can_be_raised_to() -> None:
+    script = """
+import resource
+from syncline.broker.files import affordable, allow_most_files
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 800))
+assert affordable() == 16
+for _ in range(2):
+    allow_most_files()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (800, 800)
+assert affordable() == 200
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
