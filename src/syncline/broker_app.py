@@ -27,13 +27,18 @@ def log_to_stderr(level: str = "INFO") -> None:
 
 
 def run_broker(
-    config: Path | None, data: Path | None, port: int | None, host: str | None, overrides: Sequence[str]
+    config: Path | None,
+    data: Path | None,
+    port: int | None,
+    host: str | None,
+    overrides: Sequence[str],
+    users: Sequence[str] = (),
 ) -> int:
     """What `broker` runs; overrides are `name=value`, and what is not None goes before the file and them."""
     settings = {**(read_properties(config) if config is not None else {}), **overrides_of(overrides)}
     from syncline.broker.server import serve
 
-    return serve(settings, data, port, host)
+    return serve(settings, data, port, host, users)
 
 
 def overrides_of(given: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -34,6 +34,7 @@ from syncline.broker.limits import Admission, RequestMemory
 from syncline.broker.listeners import listeners_of
 from syncline.broker.log import PartitionLog
 from syncline.broker.metrics import Metrics
+from syncline.broker.scram_users import scram_user
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
 from syncline.clock import SYSTEM_CLOCK
@@ -65,7 +66,8 @@ class Broker:
 
     `path` holds the data and is created if missing; `port` 0 takes a free one. `settings` are Kafka's
     `server.properties` keys (see `syncline.broker.configs`); where they name `listeners`, `host` and `port` are not
-    looked at. Use as an async context manager; BrokerError says in one sentence why it cannot start.
+    looked at. `users` get SCRAM credentials where they have none yet (see `scram_users`). Use as an async context
+    manager; BrokerError says in one sentence why it cannot start.
     """
 
     def __init__(
@@ -74,12 +76,14 @@ class Broker:
         port: int = 0,
         host: str = "127.0.0.1",
         settings: Mapping[str, str] | None = None,
+        users: Sequence[str] = (),
     ) -> None:
         self.folder = Path(path)
         try:
             self.settings = Settings(settings)
         except KafkaError as exc:
             raise BrokerError(str(exc)) from exc
+        self._users = [scram_user(text) for text in users]
         self.listeners = listeners_of(self.settings, host, port)
         self.endpoints: list[Endpoint] = []
         self.admission = Admission(self.settings)
@@ -267,6 +271,7 @@ class Broker:
                 self._keep_settings(scope, resource, json.loads(record.value or b"{}"))
             elif kind == "producer-ids":
                 self._next_producer_id = self._reserved_producer_ids = int(record.value or b"0")
+        self._add_users()
         self.topics = Topics(self.folder, self.settings, self._metadata, self._files, self._flusher.due)
         self.topics.replay(topics)
         self.features = Features(self._metadata, levels)
@@ -286,6 +291,15 @@ class Broker:
         )
         self.transactions = Transactions(self)
         log.info("recovered %d topic(s) in %.3f s", len(topics), time.monotonic() - began)
+
+    def _add_users(self) -> None:
+        """Those who have a credential keep it: it may be newer than what the broker is started with each time."""
+        for user in self._users:
+            if self.credentials.get(user.mechanism, user.name) is None:
+                self.credentials.put(user.mechanism, user.name, user.credential)
+                log.info("user %s has a %s credential now", user.name, user.mechanism)
+            else:
+                log.info("user %s keeps the %s credential that is there already", user.name, user.mechanism)
 
     async def _listen(self) -> None:
         def connect(endpoint: Endpoint) -> Connection:

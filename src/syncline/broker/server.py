@@ -7,7 +7,7 @@ import difflib
 import logging
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +25,16 @@ DEFAULT_PORT: Final = 9092
 
 
 def serve(
-    settings: Mapping[str, str], folder: Path | None = None, port: int | None = None, host: str | None = None
+    settings: Mapping[str, str],
+    folder: Path | None = None,
+    port: int | None = None,
+    host: str | None = None,
+    users: Sequence[str] = (),
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit status: 0, or 1 with one sentence on standard error.
 
-    `settings` are those of a server.properties file; what is not None goes before them.
+    `settings` are those of a server.properties file; what is not None goes before them. `users` are as
+    `kafka-storage format --add-scram` takes them.
     """
     allow_most_files()
     try:
@@ -42,6 +47,7 @@ def serve(
             DEFAULT_PORT if port is None else port,
             DEFAULT_HOST if host is None else host,
             settings,
+            users,
         )
         for text in remarks(broker.settings.unknown):
             log.warning("%s", text)

@@ -30,6 +30,15 @@ def broker(
     override: Annotated[
         list[str] | None, typer.Option("--override", help="One setting, name=value; may be repeated.")
     ] = None,
+    add_scram: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add-scram",
+            "-S",
+            help="A user's SCRAM credential, as kafka-storage takes it; kept in the data folder. May be repeated.",
+            metavar="SCRAM-SHA-256=[name=NAME,password=PASSWORD]",
+        ),
+    ] = None,
 ) -> None:
     """Run a single-node Kafka broker for development and tests, until Ctrl-C.
 
@@ -38,4 +47,4 @@ def broker(
     from syncline.broker_app import log_to_stderr, run_broker
 
     log_to_stderr()
-    raise typer.Exit(run_broker(config, data, port, host, override or []))
+    raise typer.Exit(run_broker(config, data, port, host, override or [], add_scram or []))
