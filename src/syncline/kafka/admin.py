@@ -35,8 +35,10 @@ from syncline.kafka.ports import (
     TopicDetails,
     TopicFacts,
 )
+from syncline.kafka.repeats import REPEATS
 
 log = logging.getLogger(__name__)
+log.addFilter(REPEATS)
 
 T = TypeVar("T")
 

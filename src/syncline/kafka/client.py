@@ -23,12 +23,14 @@ from syncline.kafka.config import Settings, librdkafka
 from syncline.kafka.errors import calling, making, translated
 from syncline.kafka.ports import Kafka as KafkaPort
 from syncline.kafka.ports import KafkaRecord, Member, Membership, OnDelivery, QueueFull, RawHeaders, Rebalance, Role
+from syncline.kafka.repeats import REPEATS
 
 __all__ = ["KAFKA", "Admin", "Consumer", "Kafka", "Producer"]
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+log.addFilter(REPEATS)
 
 ROOM_SECONDS: Final = 0.1
 """How long `send` waits for room in the queue before it looks again."""
