@@ -16,6 +16,7 @@ from syncline.cli.commands import (
     connect_standalone,
     connectors,
     console,
+    dead_letters,
     demo,
     kafka_tools,
     produce_consume,
@@ -41,6 +42,7 @@ for module in (
     topics,
     produce_consume,
     connectors,
+    dead_letters,
     console,
     kafka_tools,
 ):
