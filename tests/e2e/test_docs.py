@@ -78,7 +78,9 @@ def test_json_of_the_pages_is_json() -> None:
 
 
 def test_a_page_is_files_and_commands_with_their_answers() -> None:
-    text = "# T\n\n```json a.json\n{}\n```\n\n```console\n$ one \\\n    two\n>typed\nout\n$ three\nx ...\n^C\nend\n```\n"
+    text = (
+        "# T\n\n```json a.json\n{}\n```\n\n```console\n$ one \\\n    two\n>typed\nout\n$ three\nx ...\n^C\nend\n```\n"
+    )
     assert read_page(text) == [
         SavedFile(4, "a.json", "{}\n"),
         Step(8, "one two", ["typed"], ["out"]),
