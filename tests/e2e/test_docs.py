@@ -95,6 +95,7 @@ def test_a_page_is_files_and_commands_with_their_answers() -> None:
         (["a ... c"], "a b\n", False),
         (["a", "...", "d"], "a\nb\nc\nd\n", True),
         (["a", "...", "b"], "a\nb\n", True),
+        (["a", "  ...", "b"], "a\nx\ny\nb\n", True),
         (["a"], "a\nb\n", False),
         (["..."], "", True),
         ([], "", True),
