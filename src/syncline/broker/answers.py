@@ -6,17 +6,28 @@ value again; for the smallest answers that was a third of all the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from struct import Struct
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Any, Final, Protocol, Union, cast, get_args, get_origin
 from uuid import UUID
 
-Add = Callable[[bytes], None]
-"""Takes the next bytes of an answer; large ones are not copied."""
+
+class Unread(Protocol):
+    """Bytes that are still to be had from somewhere."""
+
+    def __len__(self) -> int: ...
+
+    def read_into(self, room: memoryview) -> None:
+        """Fill `room`, which is just large enough."""
+        ...
+
+
+Add = Callable[[bytes | Unread], None]
+"""Takes the next bytes of an answer."""
 Put = Callable[[Add, Any], None]
 """Writes one value."""
 Values = Mapping[str, Any]
@@ -167,7 +178,7 @@ def _text(nullable: bool, flexible: bool) -> Put:
 
 
 def _bytes(nullable: bool, flexible: bool) -> Put:
-    def put(add: Add, value: bytes | None) -> None:
+    def put(add: Add, value: bytes | Unread | None) -> None:
         if value is None:
             _check(nullable)
             add(b"\0" if flexible else b"\xff\xff\xff\xff")
@@ -212,10 +223,25 @@ def _tags(schema: Any) -> Put:
     return write
 
 
+def joined(parts: Sequence[bytes | Unread]) -> bytes | bytearray:
+    """All parts in one; what is unread is read straight into its place."""
+    if all(type(part) is bytes for part in parts):
+        return b"".join(cast("Sequence[bytes]", parts))
+    made = bytearray(sum(map(len, parts)))
+    view, end = memoryview(made), 0
+    for part in parts:
+        start, end = end, end + len(part)
+        if isinstance(part, bytes):
+            view[start:end] = part
+        else:
+            part.read_into(view[start:end])
+    return made
+
+
 def _written(put: Put, value: Any) -> bytes:
-    parts: list[bytes] = []
+    parts: list[bytes | Unread] = []
     put(parts.append, value)
-    return b"".join(parts)
+    return bytes(joined(parts))
 
 
 def _varint(number: int) -> bytes:

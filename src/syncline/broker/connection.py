@@ -52,7 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         self._usual = FIRST_GROWTH
         self._taken = 0
         """Bytes of request memory held for a frame that is coming in."""
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes | memoryview] = deque()
         self._waiting_bytes = 0
         self._held = False
         self._serving: asyncio.Task[None] | None = None
@@ -148,8 +148,14 @@ class Connection(asyncio.BufferedProtocol):
                 return
             if self._filled - start < 4 + size:
                 break
-            self._take(bytes(view[start + 4 : start + 4 + size]))
-            start += 4 + size
+            end = start + 4 + size
+            if size > READ_BUFFER and end == len(self._buffer):
+                # The buffer grew for this frame (see `_make_room`) and goes with it, so that it is not copied.
+                self._take(view[start + 4 :].toreadonly())
+                self._buffer, self._filled, start = bytearray(READ_BUFFER), 0, 0
+                break
+            self._take(bytes(view[start + 4 : end]))
+            start = end
         del view
         self._shift(start)
         if self._filled >= 4:
@@ -159,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         elif len(self._waiting) >= MAX_PIPELINED or self._waiting_bytes >= MAX_WAITING:
             self._pause()
 
-    def _take(self, frame: bytes) -> None:
+    def _take(self, frame: bytes | memoryview) -> None:
         if len(frame) > READ_BUFFER:
             self._usual = max(self._usual, min(4 + len(frame), TRUSTED))
             # What came whole, behind another, was not asked for; it counts all the same.
@@ -228,11 +234,11 @@ class Connection(asyncio.BufferedProtocol):
                 return
         self._resume()
 
-    def _begin(self, frame: bytes) -> Any:
+    def _begin(self, frame: bytes | memoryview) -> Any:
         """Handle one frame; a coroutine when the rest must wait."""
         session = self._session
         if session is not None and session.raw:
-            return self._take_token(frame)
+            return self._take_token(bytes(frame))
         api_key, version, correlation = peek(frame)
         if session is not None and not session.open and api_key not in BEFORE_AUTHENTICATION:
             why = "before it has authenticated" if session.user is None else "without authenticating again in time"
@@ -306,10 +312,11 @@ class Connection(asyncio.BufferedProtocol):
             self._send(encode(request.api_key, request.api_version, request.correlation_id, answer))
         self._metrics.request(request.api_key, request.api_version, self._loop.time() - self._begun)
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, frame: bytes | bytearray) -> None:
         if self._transport is not None:
             self._metrics.bytes_sent += len(frame)
-            self._transport.write(frame)
+            # Of a view the transport keeps what the socket did not take without copying it twice.
+            self._transport.write(frame if len(frame) <= READ_BUFFER else memoryview(frame))
 
     def pause_writing(self) -> None:
         self._may_write.clear()
@@ -332,6 +339,6 @@ def _absurd(size: int, most: int) -> str:
     return f"a request of {size} bytes, where at most {most} are taken"
 
 
-def _named(frame: bytes) -> str:
+def _named(frame: bytes | memoryview) -> str:
     api_key, version, _ = peek(frame)
     return f"{api_key} v{version}"

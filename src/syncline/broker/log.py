@@ -29,7 +29,7 @@ from syncline.broker.records import (
     records_of,
 )
 from syncline.broker.recovery import aborted_bytes, recover
-from syncline.broker.segment import Segment
+from syncline.broker.segment import Segment, Stretch
 from syncline.broker.swap import announce_swap, finish_swap
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ POINT_EVERY: Final = 32 << 20
 """Bytes after which it is written down that what came before is durable, so that a restart need not check it."""
 POINT_AT_CLOSE: Final = 1 << 20
 """The same for a log that is closed; less than that is checked in no time."""
+LOOKED_AT: Final = 16 * 1024
+"""Bytes read in search of an offset; what lies in there is not read again."""
 SYNCED_AT_ONCE: Final = 8
 """Sealed segments of a log whose descriptors are held at a time."""
 
@@ -412,10 +414,15 @@ class PartitionLog:
         return self.end_offset if first is None else first
 
     def read(self, offset: int, max_bytes: int, limit: int, *, at_least_one: bool = True) -> bytes:
-        """Whole batches from the one that holds `offset` on, below offset `limit`.
+        """What `find` finds, read."""
+        found = self.find(offset, max_bytes, limit, at_least_one=at_least_one)
+        return found.read() if isinstance(found, Stretch) else found
 
-        At most `max_bytes`, but never less than one batch if `at_least_one`. KafkaError when `offset` is
-        outside the log.
+    def find(self, offset: int, max_bytes: int, limit: int, *, at_least_one: bool = True) -> bytes | Stretch:
+        """Whole batches from the one that holds `offset` on, below offset `limit`; read already where they are few.
+
+        At most `max_bytes`, but never less than one batch if `at_least_one`. The last one may be cut off, as in
+        Kafka. KafkaError when `offset` is outside the log.
         """
         if not self.start_offset <= offset <= self.end_offset:
             raise KafkaError(OFFSET_OUT_OF_RANGE)
@@ -424,25 +431,26 @@ class PartitionLog:
         slot = max(bisect_right(self._bases, offset) - 1, 0)
         try:
             while slot < len(self._segments):
-                data = self._read_segment(self._segments[slot], offset, max_bytes, limit, at_least_one)
-                if data:
-                    return data
+                found = self._find_in(self._segments[slot], offset, max_bytes, limit, at_least_one)
+                if found:
+                    return found
                 slot += 1  # the rest of this segment was compacted away
         except OSError as exc:
             log.error("%s cannot be read: %s", self.folder.name, exc)
             raise StorageError(exc) from exc
         return b""
 
-    def _read_segment(self, segment: Segment, offset: int, max_bytes: int, limit: int, at_least_one: bool) -> bytes:
+    def _find_in(
+        self, segment: Segment, offset: int, max_bytes: int, limit: int, at_least_one: bool
+    ) -> bytes | Stretch:
         position = segment.position_of(offset)
-        data = segment.read(position, max_bytes + 8192)
-        skip = 0
+        data, skip = segment.read(position, LOOKED_AT), 0
         while True:
             if len(data) - skip < HEADER_SIZE:
                 if position + skip + HEADER_SIZE > segment.size:
                     return b""
                 position, skip = position + skip, 0
-                data = segment.read(position, max_bytes + 8192)
+                data = segment.read(position, LOOKED_AT)
                 continue
             batch = batch_at(data, skip)
             if batch.last_offset >= offset:
@@ -450,20 +458,23 @@ class PartitionLog:
             skip += batch.size
         if batch.base_offset >= limit:
             return b""
-        if batch.size > min(max_bytes, len(data) - skip):
-            return segment.read(position + skip, batch.size) if at_least_one else b""
-        # Most reads end at the end of the log or at max_bytes; only undecided transactions need a walk.
-        end = min(skip + max_bytes, len(data))
-        if limit < self.end_offset:
-            end = self._end_below(data, skip, end, limit)
-        return data[skip:end]
+        start = position + skip
+        length = min(max_bytes, segment.size - start)
+        if batch.size > length:
+            if not at_least_one:
+                return b""
+            length = batch.size
+        elif limit < self.end_offset:
+            # Most answers end at the end of the log or at max_bytes; only undecided transactions need a walk.
+            return self._below(segment.read(start, length), limit)
+        return data[skip : skip + length] if skip + length <= len(data) else Stretch(segment, start, length)
 
     @staticmethod
-    def _end_below(data: bytes, skip: int, end: int, limit: int) -> int:
-        for batch in batches(memoryview(data)[skip:end]):
+    def _below(data: bytes, limit: int) -> bytes:
+        for batch in batches(data):
             if batch.base_offset >= limit:
-                return skip + batch.position
-        return end
+                return data[: batch.position]
+        return data
 
     def batches(self) -> Iterator[tuple[Batch, bytes]]:
         """Every batch with its bytes, control batches too; positions count from those bytes."""

@@ -57,6 +57,28 @@ class RecoveryPoint(NamedTuple):
 _POINT: Final = struct.Struct(">hqqqIII")
 
 
+class Stretch:
+    """Batches in a segment that are found and not read yet.
+
+    To be read before anything else happens on the event loop: what a cleaning leaves may lie elsewhere.
+    """
+
+    __slots__ = ("_length", "_position", "_segment")
+
+    def __init__(self, segment: Segment, position: int, length: int) -> None:
+        self._segment, self._position, self._length = segment, position, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self) -> bytes:
+        return self._segment.read(self._position, self._length)
+
+    def read_into(self, room: memoryview) -> None:
+        """Fill `room`, which is as long as the stretch. OSError when the disk fails."""
+        self._segment.read_into(room, self._position)
+
+
 class Segment:
     """Batches from `base_offset` on. The newest segment of a log is the only one that grows.
 
@@ -293,6 +315,15 @@ class Segment:
         if len(data) < length:
             raise OSError(errno.EIO, f"{self.path.name} is shorter than it was")
         return data
+
+    def read_into(self, room: memoryview, position: int) -> None:
+        """Fill `room` with the bytes from `position` on. OSError when the file is shorter than it was."""
+        filled = 0
+        while filled < len(room):
+            count = os.preadv(self.file, [room[filled:]], position + filled)
+            if not count:
+                raise OSError(errno.EIO, f"{self.path.name} is shorter than it was")
+            filled += count
 
     def walk(self, position: int = 0) -> Iterator[Batch]:
         """Headers of the batches from `position` on, each with its position in the file."""

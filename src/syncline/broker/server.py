@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import difflib
 import logging
 import signal
@@ -22,6 +24,10 @@ log = logging.getLogger(__name__)
 DEFAULT_FOLDER: Final = Path(".syncline/broker")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 9092
+KEPT_MEMORY: Final = 8 * 1024 * 1024
+"""Bytes that were freed and are not given back to the system."""
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
 
 
 def serve(
@@ -51,6 +57,7 @@ def serve(
         )
         for text in remarks(broker.settings.unknown):
             log.warning("%s", text)
+        _keep_memory()
         asyncio.run(_serve(broker))
     except BrokerError as exc:
         print(f"syncline broker: {exc}", file=sys.stderr)  # noqa: T201  # the process's last word
@@ -79,6 +86,18 @@ def remarks(unknown: Iterable[str]) -> list[str]:
             hint = f"; did you mean {near[0]}?" if near else ""
             found.append(f"setting {name} is not known and has no effect{hint}")
     return found
+
+
+def _keep_memory() -> None:
+    """Have the C library use again what large requests and answers held.
+
+    It gives such memory back at once otherwise, and fresh pages for the next one cost more than all that is done with
+    them. Libraries other than glibc have ways of their own.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        tune = ctypes.CDLL(None).mallopt
+        tune(_TRIM_THRESHOLD, KEPT_MEMORY)
+        tune(_MMAP_THRESHOLD, KEPT_MEMORY)
 
 
 async def _serve(broker: Broker) -> None:

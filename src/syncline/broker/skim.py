@@ -13,7 +13,7 @@ from struct import Struct
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
-Step = Callable[[bytes, int], int]
+Step = Callable[[bytes | memoryview, int], int]
 """From a position in a frame to the one behind a value; Misfit, IndexError or struct.error when it does not fit."""
 
 SIZES: Final = {
@@ -69,7 +69,7 @@ def _entity(schema: Any) -> _Value:
         return _Value(_over(least), least, least)
     steps = _merged(values)
 
-    def walk(frame: bytes, at: int) -> int:
+    def walk(frame: bytes | memoryview, at: int) -> int:
         for step in steps:
             at = step(frame, at)
         return at
@@ -113,7 +113,7 @@ def _value(annotation: Any, kafka_type: str | None, flexible: bool) -> _Value:
 def _optional(entity: _Value) -> _Value:
     """An entity behind a byte that says whether it is there; a negative one says that it is not."""
 
-    def walk(frame: bytes, at: int) -> int:
+    def walk(frame: bytes | memoryview, at: int) -> int:
         return at + 1 if frame[at] > 0x7F else entity.step(frame, at + 1)
 
     return _Value(walk, 1)
@@ -122,7 +122,7 @@ def _optional(entity: _Value) -> _Value:
 def _array(element: _Value, nullable: bool, flexible: bool) -> _Value:
     step, least, size = element.step, max(element.least, 1), element.size
 
-    def walk(frame: bytes, at: int) -> int:
+    def walk(frame: bytes | memoryview, at: int) -> int:
         if flexible:
             count, at = _varint(frame, at)
             count -= 1
@@ -148,22 +148,22 @@ def _over(size: int) -> Step:
     return lambda frame, at: at + size
 
 
-def _string(frame: bytes, at: int) -> int:
+def _string(frame: bytes | memoryview, at: int) -> int:
     length: int = _SHORT(frame, at)[0]
     return at + 2 + max(length, 0)
 
 
-def _bytes(frame: bytes, at: int) -> int:
+def _bytes(frame: bytes | memoryview, at: int) -> int:
     length: int = _INT(frame, at)[0]
     return at + 4 + max(length, 0)
 
 
-def _compact(frame: bytes, at: int) -> int:
+def _compact(frame: bytes | memoryview, at: int) -> int:
     length, at = _varint(frame, at)
     return at + max(length - 1, 0)
 
 
-def _varint(frame: bytes, at: int) -> tuple[int, int]:
+def _varint(frame: bytes | memoryview, at: int) -> tuple[int, int]:
     byte = frame[at]
     if byte < 0x80:
         return byte, at + 1
@@ -178,7 +178,7 @@ def _varint(frame: bytes, at: int) -> tuple[int, int]:
 
 
 def _tags(known: dict[int, Step]) -> Step:
-    def walk(frame: bytes, at: int) -> int:
+    def walk(frame: bytes | memoryview, at: int) -> int:
         if frame[at] == 0:
             return at + 1
         count, at = _varint(frame, at)

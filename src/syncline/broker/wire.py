@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, cast
 from kio.index import load_request_schema, load_response_schema
 from kio.serial import entity_reader
 
-from syncline.broker.answers import Add, writer
+from syncline.broker.answers import Add, Unread, joined, writer
 from syncline.broker.sasl import Session
 from syncline.broker.skim import Step, skimmer
 
@@ -89,7 +89,7 @@ def api_name(api_key: int, version: int) -> str:
     return str(load_request_schema(api_key, version).__name__).removesuffix("Request")
 
 
-def peek(frame: bytes) -> tuple[int, int, int]:
+def peek(frame: bytes | memoryview) -> tuple[int, int, int]:
     """API key, version and correlation id of a frame."""
     try:
         return cast("tuple[int, int, int]", struct.unpack_from(">hhi", frame))
@@ -97,8 +97,8 @@ def peek(frame: bytes) -> tuple[int, int, int]:
         raise Unreadable("shorter than a request header") from exc
 
 
-def decode(frame: bytes) -> Request:
-    """The request in a frame; Unreadable when it is malformed."""
+def decode(frame: bytes | memoryview) -> Request:
+    """The request in a frame, which is read-only; Unreadable when it is malformed."""
     api_key, version, correlation = peek(frame)
     try:
         header_reader, skim, reader = _readers(api_key, version)
@@ -113,10 +113,11 @@ def decode(frame: bytes) -> Request:
     return Request(api_key, version, correlation, header.client_id or "", body)
 
 
-def encode(api_key: int, version: int, correlation_id: int, values: Body) -> bytes:
-    """The frame of an answer, with its length in front."""
+def encode(api_key: int, version: int, correlation_id: int, values: Body) -> bytes | bytearray:
+    """The frame of an answer, with its length in front. OSError when records in it cannot be read."""
     write, flexible_header = _response(api_key, version)
-    parts: list[bytes] = []
-    write(parts.append, values)
     header = _INT(correlation_id) + (b"\0" if flexible_header else b"")
-    return b"".join((_INT(len(header) + sum(map(len, parts))), header, *parts))
+    parts: list[bytes | Unread] = [b"", header]
+    write(parts.append, values)
+    parts[0] = _INT(sum(map(len, parts)))
+    return joined(parts)

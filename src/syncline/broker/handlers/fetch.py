@@ -20,6 +20,7 @@ from syncline.broker.errors import (
 from syncline.broker.fetch_sessions import LAST_EPOCH, NO_SESSION, Session, Wanted
 from syncline.broker.log import PartitionLog
 from syncline.broker.records import LEADER_EPOCH
+from syncline.broker.segment import Stretch
 from syncline.broker.wire import Answer, Api, Context
 
 READ_COMMITTED: Final = 1
@@ -94,7 +95,8 @@ async def _wait(
     """Look again whenever something was appended, until there is enough or the time is up.
 
     `waiter` is watched already, since records may come before this coroutine begins. When none come, what was `found`
-    at first still holds: to look at all partitions again is most of what an idle consumer costs.
+    at first still holds: to look at all partitions again is most of what an idle consumer costs. Only records that
+    were found and not read are looked for again.
     """
     loop = asyncio.get_running_loop()
     while True:
@@ -102,6 +104,8 @@ async def _wait(
         try:
             await waiter
         except TimeoutError:
+            if any(isinstance(told["records"], Stretch) for _, told in found):
+                found, _ = _collect(broker, wanted, terms)
             return _answer(broker, found, terms)
         finally:
             timer.cancel()
@@ -218,12 +222,12 @@ def _read(log: PartitionLog, wanted: Wanted, left: int, terms: Terms, *, first: 
     _check(wanted, terms)
     limit = log.last_stable_offset if terms.committed else log.end_offset
     most = min(wanted.max_bytes, left)
-    data = b""
+    data: bytes | Stretch = b""
     if most > 0 or first:
         # One batch is sent however small the limits, or a large record could never be read (KIP-74).
-        data = log.read(wanted.offset, max(most, 0), limit, at_least_one=first)
+        data = log.find(wanted.offset, max(most, 0), limit, at_least_one=first)
     else:
-        log.read(wanted.offset, 0, wanted.offset)
+        log.find(wanted.offset, 0, wanted.offset)
     aborted = None
     if terms.committed:
         end = limit if not data else min(limit, wanted.offset + len(data))
