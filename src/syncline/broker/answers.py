@@ -155,7 +155,8 @@ def _put(annotation: Any, kafka_type: str | None, flexible: bool) -> Put:
 def _entity(schema: Any, nullable: bool) -> Put:
     write = writer(schema)
     if not nullable:
-        return lambda add, value: write(add, {} if value is None or is_dataclass(value) else value)
+        # What is no dict is the default of a field that was not given.
+        return lambda add, value: write(add, value if isinstance(value, dict) else {})
 
     def put(add: Add, value: Any) -> None:
         add(b"\xff" if value is None else b"\x01")

@@ -197,7 +197,8 @@ class Cleaning:
                     if kept:
                         position = made.size
                         made.write([kept])
-                        made.note(batch_at(kept, 0), position)
+                        header = batch_at(kept, 0)
+                        made.note(header, position, header.base_offset)
             os.fsync(made.file)
             made.synced = made.size
         except BaseException:

@@ -32,14 +32,14 @@ class Index:
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def note(self, batch: Batch, position: int) -> None:
-        """Remember a batch that lies at `position`."""
+    def note(self, batch: Batch, position: int, base_offset: int) -> None:
+        """Remember a batch that lies at `position` with this base offset, whatever its header says."""
         # A batch that compaction emptied has the time of records that are gone.
         if batch.records and batch.max_timestamp > self.max_timestamp:
             self.max_timestamp = batch.max_timestamp
-            self.max_timestamp_offset = batch.last_offset
+            self.max_timestamp_offset = base_offset + batch.last_delta
         if self._since_entry >= INDEX_EVERY:
-            self._offsets.append(batch.base_offset - self.base_offset)
+            self._offsets.append(base_offset - self.base_offset)
             self._positions.append(position)
             self._timestamps.append(self.max_timestamp)
             self._since_entry = 0

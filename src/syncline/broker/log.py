@@ -39,6 +39,8 @@ POINT_EVERY: Final = 32 << 20
 """Bytes after which it is written down that what came before is durable, so that a restart need not check it."""
 POINT_AT_CLOSE: Final = 1 << 20
 """The same for a log that is closed; less than that is checked in no time."""
+_PLACED: Final = struct.Struct(">qii").pack
+"""The beginning of a batch in a log: base offset, length, leader epoch."""
 LOOKED_AT: Final = 16 * 1024
 """Bytes read in search of an offset; what lies in there is not read again."""
 SYNCED_AT_ONCE: Final = 8
@@ -127,25 +129,25 @@ class PartitionLog:
         return first
 
     def _append(self, data: bytes, found: list[Batch]) -> int:
-        active = self._with_room(len(data), sum(batch.last_delta + 1 for batch in found))
+        active = self._with_room(len(data), sum([batch.last_delta + 1 for batch in found]))
         view = memoryview(data)
         first = offset = self.end_offset
-        position = active.size
         parts: list[bytes | memoryview] = []
-        placed: list[tuple[Batch, int]] = []
         for batch in found:
-            parts.append(struct.pack(">qii", offset, batch.size - 12, LEADER_EPOCH))
+            parts.append(_PLACED(offset, batch.size - 12, LEADER_EPOCH))
             parts.append(view[batch.position + 16 : batch.position + batch.size])
-            placed.append((batch._replace(base_offset=offset), position))
             offset += batch.last_delta + 1
-            position += batch.size
         if not active.created or (self.sync and self._folder_changed):
             self._begin(active)
+        position = active.size
         active.write(parts, sync=self.sync)
-        for batch, where in placed:
-            active.note(batch, where)
+        offset = first
+        for batch in found:
+            active.note(batch, position, offset)
             if not batch.control:
-                self.producers.absorb(batch, batch.base_offset)
+                self.producers.absorb(batch, offset)
+            position += batch.size
+            offset += batch.last_delta + 1
         self.end_offset = offset
         self._mark_due()
         return first

@@ -172,7 +172,6 @@ class Segment:
 
     def write(self, parts: list[bytes | memoryview], *, sync: bool = False) -> None:
         """Append bytes, durably with `sync`; on an error the file is cut back, so that nothing torn remains."""
-        wanted = sum(map(len, parts))
         position = self.size
         self.create()
         _ = self.index  # loaded while it still speaks of the whole file
@@ -184,7 +183,7 @@ class Segment:
         except OSError:
             self._cut(self.size)
             raise
-        self.size += wanted
+        self.size = position
         if sync:
             self.synced = self.size
 
@@ -203,9 +202,9 @@ class Segment:
             # What is beyond `size` is written over by the next append, and not believed by a restart.
             return
 
-    def note(self, batch: Batch, position: int) -> None:
-        """Remember a batch that lies at `position`."""
-        self.index.note(batch, position)
+    def note(self, batch: Batch, position: int, base_offset: int) -> None:
+        """Remember a batch that lies at `position` with this base offset."""
+        self.index.note(batch, position, base_offset)
 
     def write_point(self, aborted: bytes) -> None:
         """Write down what is durable: the index, the `.txnindex` given, and the recovery point. OSError: it was not."""
@@ -251,7 +250,7 @@ class Segment:
     def _walked(self) -> Index:
         index = Index(self.base_offset)
         for batch in self.walk():
-            index.note(batch, batch.position)
+            index.note(batch, batch.position, batch.base_offset)
         return index
 
     def load_aborted(self) -> bytes | None:
@@ -353,7 +352,7 @@ class Segment:
             if not in_order or batch.epoch != LEADER_EPOCH or not checksum_holds(data, batch):
                 break
             found = batch._replace(position=position)
-            self.index.note(found, position)
+            self.index.note(found, position, found.base_offset)
             yield found
             expected = batch.next_offset
             position += batch.size
