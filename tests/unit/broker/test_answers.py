@@ -15,7 +15,7 @@ from kio.index import load_response_schema
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_writer
 
-from syncline.broker.answers import writer
+from syncline.broker.answers import Unread, joined, writer
 from syncline.broker.handlers import APIS
 
 VERSIONS = [(api.key, version) for api in APIS.values() for version in range(api.lowest, api.highest + 1)]
@@ -81,6 +81,6 @@ def test_an_answer_is_what_kio_writes(api_key: int, version: int) -> None:
         plain, entity = both(dice, schema)
         expected = io.BytesIO()
         entity_writer(schema)(expected, entity)
-        parts: list[bytes] = []
+        parts: list[bytes | Unread] = []
         writer(schema)(parts.append, {**plain, "of_another_version": 1})
-        assert b"".join(parts) == expected.getvalue()
+        assert joined(parts) == expected.getvalue()
