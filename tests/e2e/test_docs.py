@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.pages import Reader, SavedFile, Step, matches, read_page
+from tests.servers import missing
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,6 +41,9 @@ class Course:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+    for tool in ("bash", "curl", "jq", "sqlite3"):
+        if shutil.which(tool) is None:
+            missing(f"no {tool}: install it")
     reader = Reader(tmp_path_factory.mktemp("reader"))
     try:
         yield Course(reader)

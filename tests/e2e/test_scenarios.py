@@ -22,6 +22,9 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 
 from tests.e2e.commands import RANDOM_PORTS, Command
+from tests.e2e.test_shop_services import Shop as Services
+from tests.e2e.test_shop_services import place as take
+from tests.e2e.test_shop_services import until_stock
 from tests.e2e.test_tutorial import CREATED_AT, envelope, fields
 from tests.processes import BrokerProgram, WorkerProgram
 from tests.servers import Database, wait_for
@@ -324,6 +327,15 @@ def test_what_arrives_while_the_worker_is_away_is_written_once_when_it_is_back(
     wait_for(lambda: (5,) in rows(mariadb, topic, "quantity"), "a later row", 30)
     assert sorted(rows(mariadb, topic, "quantity")) == [(number,) for number in range(1, 6)]
     worker.delete(topic)
+
+
+def test_orders_from_before_the_first_catalog_count(tmp_path: Path) -> None:
+    """SC-12, for a group that has never read."""
+    with Services(tmp_path) as services:
+        orders = services.orders()
+        for _ in range(3):
+            take(orders)
+        until_stock(services.catalog(), 70)
 
 
 CIRCLES = [
