@@ -7,6 +7,7 @@ Kafka has none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from syncline.broker.errors import (
@@ -20,10 +21,12 @@ from syncline.broker.errors import (
     KafkaError,
 )
 from syncline.broker.records import (
+    CODECS,
     HEADER_SIZE,
     ZSTD,
     Batch,
     MalformedRecords,
+    OversizedRecords,
     Record,
     UnreadableRecords,
     batch_at,
@@ -37,6 +40,10 @@ from syncline.broker.records import (
 
 ZSTD_SINCE: Final = 7
 """Version of Produce from which on clients know zstd."""
+MOST_UNPACKED: Final = 32 << 20
+"""Bytes that a compressed batch may come to. Kafka has no such limit, since it never has all of a batch in memory."""
+MOST_NAMED: Final = 10_000
+"""Records of a batch that are refused one by one; an answer that names more is of no use to anybody."""
 _LEAST: Final = 14
 """Bytes of the shortest record of the formats before 2, which Kafka measures a length against first."""
 
@@ -54,6 +61,12 @@ class Rules:
     append_time: bool
     before_ms: int
     after_ms: int
+
+    @property
+    def most_unpacked(self) -> int:
+        """Bytes that a batch may come to when it is decompressed."""
+        # A topic that keeps records as they are has no use for more than it may keep.
+        return self.largest if self.codec == CODECS["uncompressed"] else max(MOST_UNPACKED, self.largest)
 
 
 class Rejected(KafkaError):
@@ -117,10 +130,12 @@ def check_contents(data: bytes, batch: Batch, rules: Rules, place: tuple[str, in
     if batch.control:
         raise KafkaError(INVALID_RECORD, "clients may not write control records")
     try:
-        check_records(data, batch)
+        check_records(data, batch, rules.most_unpacked)
         if rules.keyed:
-            _check_keys(data, batch, place)
+            _check_keys(data, batch, rules, place)
         _check_times(data, batch, rules, now_ms)
+    except OversizedRecords as exc:
+        raise KafkaError(MESSAGE_TOO_LARGE, str(exc)) from exc
     except MalformedRecords as exc:
         # Kafka has no code of its own for what it cannot read in compressed batches.
         unreadable = isinstance(exc, UnreadableRecords)
@@ -129,10 +144,11 @@ def check_contents(data: bytes, batch: Batch, rules: Rules, place: tuple[str, in
         raise KafkaError(INVALID_RECORD, "a record is not as long as its parts") from exc
 
 
-def _check_keys(data: bytes, batch: Batch, place: tuple[str, int]) -> None:
+def _check_keys(data: bytes, batch: Batch, rules: Rules, place: tuple[str, int]) -> None:
     topic, number = place
     why = f"Compacted topic cannot accept message without key in topic partition {topic}-{number}"
-    without = {number: why for number, record in enumerate(records_of(data, batch)) if record.key is None}
+    numbered = enumerate(records_of(data, batch, rules.most_unpacked))
+    without = dict(islice(((number, why) for number, record in numbered if record.key is None), MOST_NAMED))
     if without:
         raise Rejected(INVALID_RECORD, without)
 
@@ -148,11 +164,11 @@ def _check_times(data: bytes, batch: Batch, rules: Rules, now_ms: int) -> None:
     def wrong(record: Record) -> bool:
         return record.timestamp != -1 and not earliest <= record.timestamp <= latest
 
+    numbered = enumerate(records_of(data, batch, rules.most_unpacked))
     found = {
         number: f"Timestamp {record.timestamp} of message with offset {number} is out of range. "
         f"The timestamp should be within [{earliest}, {latest}]"
-        for number, record in enumerate(records_of(data, batch))
-        if wrong(record)
+        for number, record in islice(((n, record) for n, record in numbered if wrong(record)), MOST_NAMED)
     }
     if found:
         raise Rejected(INVALID_TIMESTAMP, found)
@@ -164,7 +180,7 @@ def as_kept(data: bytes, batch: Batch, rules: Rules, now_ms: int) -> bytes:
     KafkaError when it is too large then.
     """
     if rules.codec is not None and rules.codec != batch.codec:
-        data = rewritten(data, batch, rules.codec, rules.level)
+        data = rewritten(data, batch, rules.codec, rules.level, rules.most_unpacked)
         if len(data) > rules.largest:
             raise KafkaError(MESSAGE_TOO_LARGE, f"rewritten, it is larger than max.message.bytes={rules.largest}")
     else:

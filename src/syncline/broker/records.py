@@ -6,6 +6,7 @@ stays end to end.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ NO_PRODUCER: Final = -1
 LEADER_EPOCH: Final = 0
 """Of every batch: the only node has led from the beginning."""
 
+SNAPPY: Final = 2
 ZSTD: Final = 4
-CODECS: Final[Mapping[str, int]] = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": ZSTD}
+CODECS: Final[Mapping[str, int]] = {"uncompressed": 0, "gzip": 1, "snappy": SNAPPY, "lz4": 3, "zstd": ZSTD}
 """Compressions by their names in `compression.type`."""
 
 SHORTEST_RUN: Final = 16
@@ -161,14 +163,20 @@ class UnreadableRecords(MalformedRecords):
     """Compressed records cannot be decompressed, or are not where they should be."""
 
 
-def check_records(data: bytes, batch: Batch) -> None:
+class OversizedRecords(MalformedRecords):
+    """Compressed records come to more than they may."""
+
+
+def check_records(data: bytes, batch: Batch, most: int | None = None) -> None:
     """MalformedRecords unless the records fill the batch, and there are as many as the header says.
+
+    `most`: bytes that compressed records may come to; no more memory than that is touched to find out.
 
     Of compressed batches the first and the last record must also have the offsets they should, as Kafka demands: what
     a producer counts wrongly shows there. The others are not parsed, since that costs more than all the rest.
     """
     if batch.codec:
-        body, start = bytes(_body(data, batch)), 0
+        body, start = bytes(_body(data, batch, most)), 0
     else:
         body, start = data[: batch.position + batch.size], batch.position + HEADER_SIZE
     try:
@@ -229,9 +237,9 @@ def _offset_delta(body: Any, position: int) -> int:
     return _varint(body, position)[0]
 
 
-def rewritten(data: bytes, batch: Batch, codec: int, level: int | None) -> bytes:
+def rewritten(data: bytes, batch: Batch, codec: int, level: int | None, most: int | None = None) -> bytes:
     """The batch in another compression; `level` as the codec counts it, None for its default."""
-    body = _compress(codec, bytes(_body(data, batch)), level)
+    body = _compress(codec, bytes(_body(data, batch, most)), level)
     start = batch.position
     attributes = batch.attributes & ~_COMPRESSION | codec
     tail = struct.pack(">h", attributes) + data[start + CRC_FROM + 2 : start + HEADER_SIZE] + body
@@ -256,9 +264,9 @@ def restamped(data: bytes, now_ms: int) -> bytes:
     return bytes(out)
 
 
-def records_of(data: bytes | memoryview, batch: Batch) -> Iterator[Record]:
-    """The records of a batch, decompressed."""
-    return (record for record, _ in _parsed(_body(data, batch), batch))
+def records_of(data: bytes | memoryview, batch: Batch, most: int | None = None) -> Iterator[Record]:
+    """The records of a batch, decompressed, to `most` bytes if there is a limit."""
+    return (record for record, _ in _parsed(_body(data, batch, most), batch))
 
 
 def filtered(
@@ -271,25 +279,30 @@ def filtered(
     its base timestamp (KIP-534).
     """
     body = _body(data, batch)
-    kept = [(record, raw) for record, raw in _parsed(body, batch) if keep(record)]
-    if not kept:
-        return None
-    if len(kept) == batch.records and horizon is None:
-        return bytes(data[batch.position : batch.position + batch.size])
     attributes, base_timestamp = batch.attributes, batch.base_timestamp
     if horizon is not None:
         attributes, base_timestamp = attributes | _DELETE_HORIZON, horizon
-        append_time = attributes & _LOG_APPEND_TIME
-        packed = b"".join(
-            _restamped(body, raw, 0 if append_time else record.timestamp - horizon) for record, raw in kept
-        )
-    else:
-        packed = b"".join(body[start:end] for _, (start, end) in kept)
+    # Only bytes are held on to: as objects, the records of a batch that compresses well would take gigabytes.
+    packed, count, newest = bytearray(), 0, -1
+    for record, (start, end) in _parsed(body, batch):
+        if not keep(record):
+            continue
+        count += 1
+        newest = max(newest, record.timestamp)
+        if horizon is None:
+            packed += body[start:end]
+        else:
+            append_time = attributes & _LOG_APPEND_TIME
+            packed += _restamped(body, (start, end), 0 if append_time else record.timestamp - horizon)
+    if not count:
+        return None
+    if count == batch.records and horizon is None:
+        return bytes(data[batch.position : batch.position + batch.size])
     tail = struct.pack(
         ">hiqqqhii",
-        *(attributes, batch.last_delta, base_timestamp, max(record.timestamp for record, _ in kept)),
-        *(batch.producer_id, batch.producer_epoch, batch.base_sequence, len(kept)),
-    ) + _compress(batch.codec, packed)
+        *(attributes, batch.last_delta, base_timestamp, newest),
+        *(batch.producer_id, batch.producer_epoch, batch.base_sequence, count),
+    ) + _compress(batch.codec, bytes(packed))
     return struct.pack(">qiibI", batch.base_offset, len(tail) + 9, batch.epoch, 2, crc32c(tail)) + tail
 
 
@@ -318,9 +331,9 @@ def _restamped(body: Any, raw: tuple[int, int], delta: int) -> bytes:
     return bytes(out + record)
 
 
-def _body(data: bytes | memoryview, batch: Batch) -> Any:
+def _body(data: bytes | memoryview, batch: Batch, most: int | None = None) -> Any:
     body = data[batch.position + HEADER_SIZE : batch.position + batch.size]
-    return _decompress(batch.codec, bytes(body)) if batch.codec else body
+    return _decompress(batch.codec, bytes(body), most) if batch.codec else body
 
 
 def _parsed(body: Any, batch: Batch) -> Iterator[tuple[Record, tuple[int, int]]]:
@@ -381,25 +394,52 @@ def _put_varint(out: bytearray, number: int) -> None:
     out.append(raw)
 
 
-def _decompress(codec: int, body: bytes) -> bytes:
+_LIBRARIES: Final[Mapping[int, Any]] = {1: cramjam.gzip, 3: cramjam.lz4, ZSTD: cramjam.zstd}
+_MOST_RATIO: Final[Mapping[int, int]] = {1: 1_032, 3: 255, ZSTD: 32_768}
+"""What a byte can become at most: 258 bytes of two bits, 255 of one byte, a block of 128 KiB of four."""
+_LIKELY_RATIO: Final = 8
+_FULL: Final = "failed to write whole buffer"
+"""Of the library's error when there is no room for more."""
+
+
+def _decompress(codec: int, body: bytes, most: int | None) -> bytes:
+    """OversizedRecords when it comes to more than `most` bytes, found out without touching more than twice as many."""
     try:
-        if codec == 1:
-            return bytes(cramjam.gzip.decompress(body))
-        if codec == 2:
-            return _unsnappy(body)
-        if codec == 3:
-            return bytes(cramjam.lz4.decompress(body))
-        if codec == ZSTD:
-            return bytes(cramjam.zstd.decompress(body))
+        if codec == SNAPPY:
+            return _unsnappy(body, most)
+        library = _LIBRARIES.get(codec)
+        if library is None:
+            raise UnreadableRecords(f"compression codec {codec} does not exist")
+        if most is None or len(body) * _MOST_RATIO[codec] <= most:
+            return bytes(library.decompress(body))
+        likely = bytearray(min(most, len(body) * _LIKELY_RATIO))
+        found = _decompressed_into(library, body, likely)
+        if found is not None:
+            return bytes(memoryview(likely)[:found])
+        # Of so large a room only the part that is written to becomes memory.
+        with mmap.mmap(-1, most) as room:
+            found = _decompressed_into(library, body, room)
+            if found is not None:
+                return room[:found]
     except cramjam.DecompressionError as exc:
         raise UnreadableRecords(f"the records cannot be decompressed: {exc}") from exc
-    raise UnreadableRecords(f"compression codec {codec} does not exist")
+    raise OversizedRecords(f"the records come to more than {most} bytes when they are decompressed")
+
+
+def _decompressed_into(library: Any, body: bytes, room: bytearray | mmap.mmap) -> int | None:
+    """Bytes written to `room`; None when it is too small."""
+    try:
+        return int(library.decompress_into(body, room))
+    except cramjam.DecompressionError as exc:
+        if str(exc) == _FULL:
+            return None
+        raise
 
 
 def _compress(codec: int, body: bytes, level: int | None = None) -> bytes:
     if codec == 1:
         return bytes(cramjam.gzip.compress(body, level=6 if level in (None, -1) else level))
-    if codec == 2:
+    if codec == SNAPPY:
         packed = bytes(cramjam.snappy.compress_raw(body))
         return _XERIAL + struct.pack(">iii", 1, 1, len(packed)) + packed
     if codec == 3:
@@ -415,16 +455,19 @@ def _compress(codec: int, body: bytes, level: int | None = None) -> bytes:
 _XERIAL: Final = b"\x82SNAPPY\x00"
 
 
-def _unsnappy(body: bytes) -> bytes:
+def _unsnappy(body: bytes, most: int | None) -> bytes:
     """Raw snappy, or the block format of the Java library that Kafka's clients use."""
-    if not body.startswith(_XERIAL):
-        return bytes(cramjam.snappy.decompress_raw(body))
-    out, position = bytearray(), 16
+    blocks, position = [body], len(body)
+    if body.startswith(_XERIAL):
+        blocks, position = [], 16
     while position < len(body):
         size = int.from_bytes(body[position : position + 4], "big")
-        out += bytes(cramjam.snappy.decompress_raw(body[position + 4 : position + 4 + size]))
+        blocks.append(body[position + 4 : position + 4 + size])
         position += 4 + size
-    return bytes(out)
+    # Each block begins with its size, and no more than that is ever written.
+    if most is not None and sum(map(cramjam.snappy.decompress_raw_len, blocks)) > most:
+        raise OversizedRecords(f"the records come to more than {most} bytes when they are decompressed")
+    return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.broker.errors import KafkaError
-from syncline.broker.intake import Rules, as_kept, check_contents, received
-from syncline.broker.records import CODECS, MalformedRecords, batch_at, check_records, make_batch, records_of, rewritten
+from syncline.broker.errors import MESSAGE_TOO_LARGE, KafkaError
+from syncline.broker.intake import MOST_NAMED, MOST_UNPACKED, Rejected, Rules, as_kept, check_contents, received
+from syncline.broker.records import (
+    CODECS,
+    MalformedRecords,
+    OversizedRecords,
+    batch_at,
+    check_records,
+    make_batch,
+    records_of,
+    rewritten,
+)
 
 NOW = 1_700_000_000_000
 PLACE = ("t", 0)
@@ -104,3 +118,100 @@ def test_a_length_without_end_is_refused_before_it_costs_much() -> None:
     data = good[:61] + b"\xfe" + b"\xff" * 100_000
     with pytest.raises(MalformedRecords, match="ten bytes"):
         check_records(data, batch_at(data, 0)._replace(size=len(data)))
+
+
+# -- more than was sent -----------------------------------------------------------------------
+
+MEGABYTE = 1 << 20
+COMPRESSED = ["gzip", "snappy", "lz4", "zstd"]
+
+
+def large(codec: str, size: int) -> bytes:
+    """A batch with one record of zeros, compressed."""
+    data = make_batch([(b"k", bytes(size))], NOW)
+    return rewritten(data, batch_at(data, 0), CODECS[codec], None)
+
+
+CHECKING = """
+import resource, sys
+from pathlib import Path
+from syncline.broker.errors import KafkaError
+from syncline.broker.intake import Rules, as_kept, check_contents, received
+
+data = Path(sys.argv[1]).read_bytes()
+kept_in = int(sys.argv[2])
+rules = Rules(largest=4 << 20, segment_bytes=1 << 30, codec=None if kept_in < 0 else kept_in, level=None, keyed=True,
+              append_time=False, before_ms=2**63 - 1, after_ms=2**62)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    check_contents(data, received(data, 12), rules, ("t", 0), 0)
+    as_kept(data, received(data, 12), rules, 0)
+    print("taken")
+except KafkaError as exc:
+    print(exc.code)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def checked(data: bytes, folder: Path, codec: int = -1) -> tuple[str, int]:
+    """What a process of its own says to a batch that it is to keep in a codec, and how many megabytes that took."""
+    path = folder / "batch"
+    path.write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKING, path, str(codec)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    said, grown = done.stdout.split()
+    return said, int(grown)
+
+
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_a_batch_that_comes_to_far_more_than_was_sent_is_refused_and_costs_no_memory(
+    codec: str, tmp_path: Path
+) -> None:
+    said, grown = checked(large(codec, (60 if codec == "snappy" else 100) * MEGABYTE), tmp_path)
+    assert int(said) == MESSAGE_TOO_LARGE
+    assert grown < 50
+
+
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_a_batch_of_the_largest_size_is_taken_and_costs_twice_that(codec: str, tmp_path: Path) -> None:
+    said, grown = checked(large(codec, MOST_UNPACKED - 100), tmp_path, codec=CODECS["gzip"])
+    assert said == "taken"
+    assert grown < 80
+
+
+def test_what_a_topic_keeps_uncompressed_may_not_be_larger_than_it_takes(tmp_path: Path) -> None:
+    said, grown = checked(large("zstd", 30 * MEGABYTE), tmp_path, codec=CODECS["uncompressed"])
+    assert int(said) == MESSAGE_TOO_LARGE
+    assert grown < 20
+
+
+@pytest.mark.parametrize("header", [b"", b"\x82SNAPPY\x00" + struct.pack(">iii", 1, 1, 9)])
+def test_the_size_that_snappy_claims_is_not_believed(header: bytes) -> None:
+    body = header + b"\xff\xff\xff\xff\x0f" + b"rest"
+    good = make_batch([(b"k", b"v")], NOW)
+    tail = struct.pack(">h", CODECS["snappy"]) + good[23:61] + body
+    data = struct.pack(">qiibI", 0, len(tail) + 9, 0, 2, crc32c(tail)) + tail
+    with pytest.raises(KafkaError) as refused:
+        check_contents(data, received(data, 12), RULES, PLACE, NOW)
+    assert refused.value.code == MESSAGE_TOO_LARGE
+
+
+@given(st.binary(max_size=3000), st.integers(0, 40), st.sampled_from(["gzip", "snappy", "lz4", "zstd"]))
+def test_a_limit_does_not_change_what_is_read(piece: bytes, times: int, codec: str) -> None:
+    pairs: list[tuple[bytes | None, bytes | None]] = [(b"k", piece * times)]
+    data = make_batch(pairs, NOW)
+    sent = rewritten(data, batch_at(data, 0), CODECS[codec], None)
+    batch = batch_at(sent, 0)
+    size = len(data) - 61
+    assert list(records_of(sent, batch, size)) == list(records_of(sent, batch))
+    with pytest.raises(OversizedRecords):
+        list(records_of(sent, batch, size - 1))
+
+
+def test_of_a_batch_without_keys_not_every_record_is_named() -> None:
+    data = make_batch([(None, b"")] * (MOST_NAMED + 5), NOW)
+    with pytest.raises(Rejected) as refused:
+        check_contents(data, received(data, 12), replace(RULES, keyed=True), PLACE, NOW)
+    assert list(refused.value.records) == list(range(MOST_NAMED))
