@@ -21,6 +21,26 @@ This page is made from `tests/golden/differences.toml`; change that, then run
 `python -m tests.golden.differences_page`.
 """
 
+BROKER: Final = """\
+## The embedded broker
+
+It is held against recordings of Apache Kafka 4.1.0; the answers that differ, each with its reason, are listed in
+`tests/integration/broker/differential/differences.py`. This is what no answer shows:
+
+- **A compressed batch that comes to more than 32 MiB, or than `max.message.bytes` where that is more, is refused
+  with `MESSAGE_TOO_LARGE`.**
+  Apache Kafka: it is taken, however large; here it would be in memory as a whole.
+
+- **Of one batch at most 10,000 records are refused one by one.**
+  Apache Kafka: all that are wrong are named in the answer.
+
+- **What was appended is made durable once a second (`flush.interval.ms`) for all topics, and `flush.ms` is not
+  looked at; `flush.messages` is. `flush=always` does it before each acknowledgement, `flush=never` leaves it to the
+  operating system.**
+  Apache Kafka: by default never, since replicas are there; `flush.ms` counts where
+  `log.flush.scheduler.interval.ms` is set.
+"""
+
 TITLES: Final = {
     "json_converter.json": "JsonConverter",
     "simple_header_converter.json": "SimpleHeaderConverter",
@@ -41,6 +61,7 @@ def page() -> str:
         if listed:
             sections.append(f"## {TITLES[file]}\n")
             sections += [_entry(row) for row in listed]
+    sections.append(BROKER)
     return "\n".join(sections)
 
 

@@ -39,7 +39,7 @@ WITHOUT_EFFECT: Final = frozenset(
     internal.metadata.max.fetch.size.in.bytes kafka.metrics.polling.interval.secs kafka.metrics.reporters
     leader.imbalance.check.interval.seconds log.cleaner.dedupe.buffer.size log.cleaner.io.buffer.load.factor
     log.cleaner.io.buffer.size log.cleaner.io.max.bytes.per.second log.cleaner.threads
-    log.dir.failure.timeout.ms log.flush.interval.messages log.flush.interval.ms
+    log.dir.failure.timeout.ms log.flush.interval.ms
     log.flush.offset.checkpoint.interval.ms log.flush.scheduler.interval.ms
     log.flush.start.offset.checkpoint.interval.ms log.index.interval.bytes log.index.size.max.bytes
     log.initial.task.delay.ms log.local.retention.bytes log.local.retention.ms

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from syncline.broker.configs import LONG_MAX
 from syncline.broker.errors import OFFSET_OUT_OF_RANGE, KafkaError, StorageError
 from syncline.broker.files import OpenFiles, sync_folder
 from syncline.broker.index import LARGEST_RELATIVE
@@ -54,6 +55,8 @@ class Sync(NamedTuple):
     """None: the folder."""
     descriptor: int
     size: int
+    end: int = 0
+    """Offset after what that is, for the segment that still grows."""
 
     def run(self) -> None:
         """Wait for the disk; on any thread."""
@@ -76,6 +79,7 @@ class PartitionLog:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         sync: bool = False,
+        flush_messages: int = LONG_MAX,
         files: OpenFiles | None = None,
         due: set[PartitionLog] | None = None,
     ) -> None:
@@ -87,6 +91,8 @@ class PartitionLog:
         self.segment_bytes = segment_bytes
         self.sync = sync
         """Every append is durable before it is acknowledged."""
+        self.flush_messages = flush_messages
+        """An append with which so many records wait to be made durable is so, with all of them, when it returns."""
         self.cleaned_to = 0
         """Records before this offset were compacted."""
         self.closed = False
@@ -102,6 +108,8 @@ class PartitionLog:
         self._bases = [segment.base_offset for segment in self._segments]
         self._unsealed = [segment for segment in self._segments[:-1] if not segment.sealed]
         """Segments that no longer grow and that a restart would still have to check."""
+        self._synced_to = (self._unsealed or self._segments[-1:])[0].base_offset
+        """All records before this offset are durable; others may be too."""
         self._snapshot = found.snapshot
         self.producers = found.producers
         self.start_offset = self._bases[0]
@@ -129,7 +137,9 @@ class PartitionLog:
         return first
 
     def _append(self, data: bytes, found: list[Batch]) -> int:
-        active = self._with_room(len(data), sum([batch.last_delta + 1 for batch in found]))
+        count = sum([batch.last_delta + 1 for batch in found])
+        active = self._with_room(len(data), count)
+        sync = self.sync or self.end_offset + count - self._synced_to >= self.flush_messages
         view = memoryview(data)
         first = offset = self.end_offset
         parts: list[bytes | memoryview] = []
@@ -137,10 +147,12 @@ class PartitionLog:
             parts.append(_PLACED(offset, batch.size - 12, LEADER_EPOCH))
             parts.append(view[batch.position + 16 : batch.position + batch.size])
             offset += batch.last_delta + 1
-        if not active.created or (self.sync and self._folder_changed):
-            self._begin(active)
+        if sync:
+            self._sync_sealed()
+        if not active.created or (sync and self._folder_changed):
+            self._begin(active, sync=sync)
         position = active.size
-        active.write(parts, sync=self.sync)
+        active.write(parts, sync=sync)
         offset = first
         for batch in found:
             active.note(batch, position, offset)
@@ -149,6 +161,8 @@ class PartitionLog:
             position += batch.size
             offset += batch.last_delta + 1
         self.end_offset = offset
+        if sync:
+            self._synced_to = offset
         self._mark_due()
         return first
 
@@ -180,11 +194,17 @@ class PartitionLog:
             return self._roll()
         return active
 
-    def _begin(self, segment: Segment) -> None:
-        """Make the file of a segment; a name that could be lost is no good to a log that is synced."""
+    def _sync_sealed(self) -> None:
+        for segment in self._unsealed:
+            if segment.synced < segment.size:
+                os.fdatasync(segment.file)
+                segment.synced = segment.size
+
+    def _begin(self, segment: Segment, *, sync: bool) -> None:
+        """Make the file of a segment; a name that could be lost is no good to what must be durable."""
         segment.create()
         self._folder_changed = True
-        if self.sync:
+        if sync:
             sync_folder(self.folder)
             self._folder_changed = False
 
@@ -192,7 +212,7 @@ class PartitionLog:
         """Begin a new segment. Its file is made at once: when all before it is gone, it alone tells the log's end."""
         segment = Segment(self.folder, self.end_offset, self._files)
         try:
-            self._begin(segment)
+            self._begin(segment, sync=self.sync)
         except OSError:
             segment.remove()
             raise
@@ -236,9 +256,10 @@ class PartitionLog:
         found: list[Sync] = []
         try:
             unsynced = [segment for segment in self._unsealed if segment.synced < segment.size][:SYNCED_AT_ONCE]
-            if active and self._segments[-1].synced < self._segments[-1].size:
-                unsynced.append(self._segments[-1])
             found += (Sync(segment, os.dup(segment.file), segment.size) for segment in unsynced)
+            newest = self._segments[-1]
+            if active and newest.synced < newest.size:
+                found.append(Sync(newest, os.dup(newest.file), newest.size, self.end_offset))
             if self._folder_changed:
                 found.append(Sync(None, os.open(self.folder, os.O_RDONLY), 0))
                 self._folder_changed = False
@@ -265,6 +286,8 @@ class PartitionLog:
         for segment in self._unsealed:
             if segment.synced == segment.size:
                 self._write_point(segment, self._bases[bisect_right(self._bases, segment.base_offset)])
+        if all(segment.synced == segment.size for segment in self._unsealed):
+            self._synced_to = max(self._synced_to, *(each.end for each in syncs), 0)
         self._unsealed = [segment for segment in self._unsealed if not segment.sealed]
         if self._point_due(point_after) and self._segments[-1].synced:
             self._save_snapshot()
@@ -325,9 +348,9 @@ class PartitionLog:
         for segment in self._segments:
             segment.remove()
         self._segments, self._bases, self._unsealed = [Segment(self.folder, offset, self._files)], [offset], []
-        self._begin(self._segments[0])
+        self._begin(self._segments[0], sync=self.sync)
         self.producers.aborted.clear()
-        self.start_offset = self.end_offset = offset
+        self.start_offset = self.end_offset = self._synced_to = offset
 
     # -- cleaning -----------------------------------------------------------------------------
 

@@ -203,6 +203,7 @@ class Topics:
             self.folder / f"{topic.name}-{number}",
             segment_bytes=self.segment_bytes(topic),
             sync=topic.internal or self._settings.text("flush") == "always",
+            flush_messages=int(self.config(topic, "flush.messages")),
             files=self._files,
             due=self._due,
         )
@@ -282,6 +283,7 @@ class Topics:
         topic.rules = None
         for partition in topic.partitions:
             partition.segment_bytes = self.segment_bytes(topic)
+            partition.flush_messages = int(self.config(topic, "flush.messages"))
 
     def _store(self, topic: Topic, partitions: int, configs: Mapping[str, str]) -> None:
         facts = {

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without saying so
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
+from syncline.broker import BrokerThread
 from syncline.broker.errors import KAFKA_STORAGE_ERROR, StorageError
 from syncline.broker.files import OpenFiles
 from syncline.broker.flusher import Flusher
@@ -171,6 +179,77 @@ def test_always_each_append_is_synced_before_it_returns(tmp_path: Path, synced: 
     put(log, b"3")
     assert synced[4:] == [segment(1)]
     log.abandon()
+
+
+def test_each_append_with_which_so_many_records_wait_is_synced_before_it_returns(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    log = PartitionLog(tmp_path / "t-0", segment_bytes=200, flush_messages=3)
+    for number in range(2):
+        put(log, b"%d" % number)
+    assert synced == []
+    put(log, b"2")
+    # The sealed segment, with what waited in it, and the names of both before the record that is acknowledged.
+    assert synced == [segment(0), "t-0", segment(2)]
+    for number in range(3, 5):
+        put(log, b"%d" % number)
+    assert synced[3:] == []
+    log.append_records([(b"k", b"")] * 5, NOW)
+    assert synced[-1] == segment(log.active_base)
+    waited = len(synced)
+    log.flush_messages = 1
+    for number in range(3):
+        put(log, b"%d" % number)
+    assert len([name for name in synced[waited:] if name.endswith(".log")]) == 3
+    log.abandon()
+
+
+async def test_what_the_background_synced_waits_no_longer(tmp_path: Path, synced: list[str]) -> None:
+    files = OpenFiles()
+    flusher = Flusher("interval", files)
+    log = PartitionLog(tmp_path / "t-0", files=files, due=flusher.due, flush_messages=3)
+    put(log, b"1")
+    put(log, b"2")
+    await flusher.flush()
+    synced.clear()
+    put(log, b"3")
+    put(log, b"4")
+    assert synced == []
+    put(log, b"5")
+    assert synced == [segment(0)]
+    log.abandon()
+    again = PartitionLog(tmp_path / "t-0", flush_messages=3)
+    put(again, b"6")
+    assert synced == [segment(0)] * 2, "what a crash left may not be durable"
+    again.abandon()
+
+
+def test_what_cannot_be_synced_with_the_records_before_it_is_not_in_the_log(tmp_path: Path, disk: Disk) -> None:
+    log = PartitionLog(tmp_path / "t-0", segment_bytes=150, flush_messages=2)
+    put(log, b"1" * 100)
+    disk.refuse("fdatasync", errno.EIO)
+    with pytest.raises(StorageError):
+        put(log, b"2" * 100)
+    disk.mend()
+    put(log, b"3" * 100)
+    assert values(log) == [b"1" * 100, b"3" * 100]
+    log.close()
+
+
+def test_a_topic_says_after_how_many_records(tmp_path: Path) -> None:
+    with BrokerThread(tmp_path, settings={"log.flush.interval.messages": "7"}) as broker:
+        broker.create_topic("own", 1, {"flush.messages": "1"})
+        broker.create_topic("default")
+        topics = broker.broker.topics
+        assert [topics.partition(name, 0).flush_messages for name in ("own", "default")] == [1, 7]
+        change = ConfigResource(
+            ResourceType.TOPIC,
+            "own",
+            incremental_configs=[ConfigEntry("flush.messages", "5", incremental_operation=AlterConfigOpType.SET)],
+        )
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin.incremental_alter_configs([change])[change].result(30)
+        assert topics.partition("own", 0).flush_messages == 5
 
 
 @pytest.mark.parametrize("policy", ["interval", "never"])
