@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect
-from sqlalchemy.dialects.mysql import DATETIME
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,10 +22,15 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        # Imported where they are needed: a service has one database, and pays for the others with each start.
         if dialect.name == "sqlite":
             return dialect.type_descriptor(_Milliseconds())
         if dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import TIMESTAMP
+
             return dialect.type_descriptor(TIMESTAMP(precision=3))
+        from sqlalchemy.dialects.mysql import DATETIME
+
         return dialect.type_descriptor(DATETIME(fsp=3))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
