@@ -387,3 +387,39 @@ def test_the_node_is_described_by_every_tool_that_asks(at: tuple[str, str], topi
     assert f"Valid replica already elected for partitions {topic}-0" in there
     assert tool(*elect, "--all-topic-partitions") == ""
     assert "No partition reassignments found." in tool("reassign.ReassignPartitionsCommand", *at, "--list")
+
+
+def test_batches_that_compaction_emptied_are_good_to_kafka_s_own_reader_and_consumer(tmp_path: Path) -> None:
+    settings = {"log.cleaner.backoff.ms": "20", "log.cleaner.min.cleanable.ratio": "0.01"}
+    with BrokerThread(tmp_path, settings=settings) as broker:
+        broker.create_topic("compacted", 1, {"cleanup.policy": "compact", "internal.segment.bytes": "1000"})
+        at = ("--bootstrap-server", broker.bootstrap_servers)
+        for number in range(6):
+            own = {"transactional.id": f"tx-{number}"} if number % 2 else {"enable.idempotence": True}
+            producer = Producer({"bootstrap.servers": broker.bootstrap_servers, **own})
+            if number % 2:
+                producer.init_transactions(DEADLINE_S)
+                producer.begin_transaction()
+            producer.produce("compacted", f"v{number}", "k")
+            assert producer.flush(DEADLINE_S) == 0
+            if number % 2:
+                (producer.abort_transaction if number == 3 else producer.commit_transaction)(DEADLINE_S)
+        partition = broker.broker.topics.partition("compacted", 0)
+        written = partition.end_offset
+        plain = Producer({"bootstrap.servers": broker.bootstrap_servers})
+
+        def cleaned() -> bool:
+            plain.produce("compacted", "last", "k")
+            plain.produce("compacted", "x" * 400, "filler")
+            assert plain.flush(DEADLINE_S) == 0
+            return partition.cleaned_to > written
+
+        wait_for(cleaned, "the topic is compacted")
+        consume = (CONSUMER, *at, "--topic", "compacted", "--from-beginning", "--isolation-level", "read_committed")
+        read = tool(*consume, "--max-messages", "2", "--timeout-ms", "20000")
+        assert "last" in read
+        assert "v0" not in read
+    (first, *_) = sorted((tmp_path / "compacted-0").glob("*.log"))
+    dumped = [line for line in tool("kafka.tools.DumpLogSegments", "--files", first).splitlines() if "count: " in line]
+    assert all("isvalid: true" in line for line in dumped)
+    assert len([line for line in dumped if "count: 0 " in line]) >= 3
