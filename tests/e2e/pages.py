@@ -20,7 +20,7 @@ READY_SECONDS: Final = 90
 _FENCE: Final = re.compile(r"```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PORT_OPTIONS: Final = {"broker": 9092, "connect": 8083, "console": 8080, "discovery": 8761, "gateway": 8000}
 _IS_SHOP: Final = re.compile(r"syncline (up|demo)\b")
-_CHANGES: Final = re.compile(r" -X | -d |--create |kafka-console-producer|insert into|create table")
+_CHANGES: Final = re.compile(r" -X | -d |--create |insert into|create table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Step:
     @property
     def looks(self) -> bool:
         """Whether a reader who does not see the answer yet looks again; what changes something is typed once."""
-        return _CHANGES.search(self.command) is None
+        return not self.typed and _CHANGES.search(self.command) is None
 
     @property
     def stays(self) -> bool:
