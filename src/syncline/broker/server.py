@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import difflib
+import gc
 import logging
 import signal
 import sys
@@ -106,4 +107,7 @@ async def _serve(broker: Broker) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, ended.set)
     async with broker:
+        # What is there now stays, and need not be looked through again and again.
+        gc.freeze()
+        gc.enable()
         await ended.wait()
