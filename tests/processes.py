@@ -26,6 +26,7 @@ class Program:
     """After `python -m syncline`."""
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    interpreter: str = sys.executable
 
     def start(self) -> None:
         """Start and wait until it answers."""
@@ -43,7 +44,7 @@ class Program:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "syncline", *map(str, self.arguments)]
+        return [self.interpreter, "-m", "syncline", *map(str, self.arguments)]
 
     @property
     def pid(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -18,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.broker.load import Shape, consume, latency, produce, wait_until_ready
-from benchmarks.processes import ROOT, rss_mib
+from benchmarks.processes import ROOT, cpu_seconds, rss_mib
 from benchmarks.workload import create_topic
 from tests.apache_kafka import KafkaProgram
 from tests.processes import BrokerProgram
 
 OURS, THEIRS = "Syncline", "Apache Kafka"
-SMALLER_IS_BETTER = ("ms", "MiB", "s")
+SMALLER_IS_BETTER = ("ms", "MiB", "s", "s/run")
 
 Figures = dict[tuple[str, str], dict[str, list[float]]]
 """From what was measured and its unit to who to the figure of each run."""
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--partitions", default="1,10,100")
     parser.add_argument("--clients", default="1,20")
     parser.add_argument("--without-kafka", action="store_true", help="measure Syncline alone")
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        help="what runs Syncline's broker: an environment without test tools, which kio imports where it finds them",
+    )
     options = parser.parse_args(arguments)
     shapes = [
         Shape(size, partitions, clients, options.records)
@@ -57,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        brokers: dict[str, BrokerProgram | KafkaProgram] = {OURS: BrokerProgram.at(folder)}
+        ours = BrokerProgram.at(folder)
+        ours.interpreter = options.python
+        brokers: dict[str, BrokerProgram | KafkaProgram] = {OURS: ours}
         if not options.without_kafka:
             brokers[THEIRS] = KafkaProgram.at(folder)
         for who, broker in brokers.items():
@@ -75,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 measure_latency(broker.bootstrap, f"latency-{turn}", options.samples, who, note)
             for shape in shapes:
                 for who, broker in brokers.items():
-                    measure(broker.bootstrap, f"load-{turn}-{shapes.index(shape)}", shape, who, note)
+                    measure(broker, f"load-{turn}-{shapes.index(shape)}", shape, who, note)
         for who, broker in brokers.items():
             note("memory, at the end", "MiB", who, rss_mib(broker.pid))
     report(console, figures, options.records, options.repeat)
@@ -96,12 +104,15 @@ def measure_latency(bootstrap: str, topic: str, samples: int, who: str, note: No
     note("produce to consume, 99 %", "ms", who, nearly_all)
 
 
-def measure(bootstrap: str, topic: str, shape: Shape, who: str, note: Note) -> None:
+def measure(broker: BrokerProgram | KafkaProgram, topic: str, shape: Shape, who: str, note: Note) -> None:
     """Fill a topic, read it, delete it."""
-    create_topic(bootstrap, topic, shape.partitions)
-    note(f"produce, {shape}", "records/s", who, produce(bootstrap, topic, shape))
-    note(f"consume, {shape}", "records/s", who, consume(bootstrap, topic, shape))
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    create_topic(broker.bootstrap, topic, shape.partitions)
+    for name, work in (("produce", produce), ("consume", consume)):
+        before = cpu_seconds(broker.pid)
+        note(f"{name}, {shape}", "records/s", who, work(broker.bootstrap, topic, shape))
+        spent = cpu_seconds(broker.pid) - before
+        note(f"{name}, {shape}: the broker's CPU", "s/run", who, spent)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     admin.delete_topics([topic])[topic].result(30)
 
 
@@ -138,6 +149,8 @@ def ratio(found: dict[str, float], unit: str) -> str:
     if len(found) < 2:
         return ""
     ours, theirs = found[OURS], found[THEIRS]
+    if 0 in (ours, theirs):
+        return ""  # less than the clock tells
     return f"{theirs / ours if unit in SMALLER_IS_BETTER else ours / theirs:.2f}x"
 
 
