@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
 import statistics
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--database", default="sqlite", choices=["sqlite", "mariadb", "postgresql"])
     parser.add_argument("--starts", type=int, default=3)
     options = parser.parse_args(arguments)
+    report("load of this machine before, of the last minute", os.getloadavg()[0], "")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         with one_database(options.database, folder) as (arguments_of_it, connect):
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 asyncio.run(market.rows(options.samples, options.rate))
                 for key in (False, True):
                     asyncio.run(market.crowd(options.orders, options.clients, key=key))
+    report("load of this machine after", os.getloadavg()[0], "")
     return 0
 
 

@@ -93,7 +93,7 @@ class IdempotencyKeys:
             "taken_at": now,
             "state": State.TAKEN,
         }
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             if insert_once(connection, KEYS, row):
                 if next(self._claims) % _PURGE_EVERY == 0:
                     connection.execute(delete(KEYS).where(KEYS.c.created_at < now - _KEPT))
@@ -123,7 +123,7 @@ class IdempotencyKeys:
     def settle(self, user_id: str, key: str, state: State) -> None:
         """Say how a request that took the key has ended; once the order is published, another's failure is no news."""
         open_still = KEYS.c.state != State.DONE
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(update(KEYS).where(*self._mine(user_id, key), open_still).values(state=state))
 
     def _mine(self, user_id: str, key: str) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ class OrderStore:
 
     def add(self, order: Order, also: Callable[[Connection], None] | None = None) -> None:
         """Store a new order, and do what else belongs into its transaction; one that is there stays as it is."""
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             if insert_order(connection, order) and also is not None:
                 also(connection)
 

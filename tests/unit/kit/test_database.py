@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import sqlite3
 from pathlib import Path
@@ -110,3 +111,30 @@ async def test_a_reader_does_not_wait_for_the_writer(url: str) -> None:
             writing.execute(insert(EVENTS).values(id=1, at=NOW))
             with other.begin() as reading:
                 assert reading.execute(select(EVENTS.c.id)).all() == []
+
+
+async def test_writers_take_turns(url: str) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        # Each opens the file by itself, as the processes of several instances do.
+        databases = [await stack.enter_async_context(Database(url, TABLES)) for _ in range(12)]
+        inside: list[int] = []
+        together: list[int] = []
+
+        def write(number: int) -> None:
+            with databases[number % 12].writing() as connection:
+                inside.append(number)
+                together.append(len(inside))
+                connection.execute(insert(EVENTS).values(id=number, at=NOW))
+                inside.remove(number)
+
+        await asyncio.gather(*(asyncio.to_thread(write, number) for number in range(48)))
+        assert together == [1] * 48
+
+
+async def test_a_writer_that_fails_lets_the_next_one_in(url: str) -> None:
+    async with Database(url, TABLES) as database:
+        for _ in range(2):
+            with pytest.raises(IntegrityError), database.writing() as connection:
+                connection.execute(insert(EVENTS), [{"id": 1, "at": NOW}, {"id": 1, "at": NOW}])
+        with database.writing() as connection:
+            connection.execute(insert(EVENTS).values(id=1, at=NOW))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -13,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from syncline.errors import ConfigError
 from syncline.kit.db import url as urls
-from syncline.kit.db.locks import NamedLock, named_lock
+from syncline.kit.db.locks import NamedLock, named_lock, writers_turn
 from syncline.kit.errors import DatabaseUnavailable
 
 _DDL_LOCK: Final = 7_270_319
@@ -58,6 +59,16 @@ class Database:
             if exc.connection_invalidated or _gave_way(exc.orig):
                 raise self._unavailable(exc) from exc
             raise
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """`begin`, for what many requests write at once: on SQLite they take turns, first come, first served."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(writers_turn(self._engine))
+            except OSError as exc:
+                raise self._unavailable(exc) from exc
+            yield stack.enter_context(self.begin())
 
     def lock(self, name: str) -> NamedLock:
         """The lock that one process on this database holds at a time; `name` is fit for a file's name."""
