@@ -91,6 +91,12 @@ def test_with_an_outbox_orders_are_taken_without_a_broker_and_reach_the_catalog_
     records = read(instances.broker.bootstrap, TOPIC, 21, partitions=3)
     ids = [(dict(record.headers or ())["event_id"] or b"").decode().removesuffix(":placed") for record in records]
     assert set(ids) >= {order["orderId"] for order in placed}
+    living = next(service for service in services if service is not publishing)
+
+    def statuses() -> set[str]:
+        return {order["status"] for order in living.get(PATH).json()}
+
+    wait_for(lambda: statuses() == {"CONFIRMED"}, "all orders are confirmed", 30)
 
 
 def test_databases_of_their_own_are_kept_in_step_through_the_topic(instances: Instances) -> None:

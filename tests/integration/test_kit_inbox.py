@@ -19,8 +19,9 @@ from syncline.kit.db import Database
 from syncline.kit.errors import DatabaseUnavailable
 from syncline.kit.messages import Inbox
 from syncline.kit.messages.inbox import Reached
-from syncline_shop.catalog.domain import Outcome, Reason
+from syncline_shop.catalog.domain import Reason
 from syncline_shop.catalog.store import CATALOG, INBOX, RESERVATIONS, TABLES, CatalogStore, reserve
+from syncline_shop.contracts import Outcome
 from tests import servers
 from tests.unit.shop.stocks import catalog, order, send
 

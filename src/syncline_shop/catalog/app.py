@@ -14,15 +14,15 @@ from fastapi.responses import PlainTextResponse
 from pydantic import TypeAdapter
 
 from syncline.kit.db import Database
-from syncline.kit.messages import Backoff, Listener, Listens
+from syncline.kit.messages import Backoff, Listener, Listens, Outbox, Relay, TopicCheck
 from syncline.kit.problems import Problem
 from syncline.kit.service import Service, run
 from syncline_shop.catalog.domain import Product
-from syncline_shop.catalog.handlers import order_placed
+from syncline_shop.catalog.handlers import Reservations
 from syncline_shop.catalog.settings import CatalogSettings
-from syncline_shop.catalog.store import INBOX, TABLES, CatalogStore
+from syncline_shop.catalog.store import INBOX, OUTBOX, TABLES, CatalogStore
 from syncline_shop.catalog.views import NewStock, ProductView, ReservationView
-from syncline_shop.contracts import STOCK_ORDERS
+from syncline_shop.contracts import STOCK_DECISIONS, STOCK_ORDERS
 
 # Control characters have no business in an id, and PostgreSQL refuses NUL in any text.
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
@@ -39,16 +39,29 @@ def main() -> int:
 
 
 def build(settings: CatalogSettings) -> Service:
-    """The service with its database, and the listener that takes stock."""
+    """The service with its database, the listener that takes stock, and the relay that says what was decided."""
     svc = Service("catalog-service", settings)
     database = svc.during(Database(settings.database_url.get_secret_value(), TABLES))
     svc.ready_when("database", database.check)
+    decisions = replace(STOCK_DECISIONS, name=settings.decisions_topic)
+    outbox = Outbox(OUTBOX)
+    relay = Relay(
+        settings.bootstrap_servers,
+        # Instances with another database are another group, and publish what is in theirs.
+        name=settings.group,
+        database=database,
+        outbox=outbox,
+        topics=svc.during(TopicCheck(settings.bootstrap_servers, [decisions])),
+        registry=svc.metrics.registry,
+    )
+    svc.ready_when("outbox", svc.during(relay).check)
+    stock = replace(STOCK_ORDERS, name=settings.stock_topic)
     listener = Listener(
         settings.bootstrap_servers,
         group=settings.group,
         database=database,
         inbox=INBOX,
-        listens=[Listens(replace(STOCK_ORDERS, name=settings.stock_topic), order_placed)],
+        listens=[Listens(stock, Reservations(outbox, decisions).order_placed)],
         retry=Backoff(attempts=settings.retry_attempts),
         commit_seconds=settings.commit_seconds,
     )

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-
-class Outcome(StrEnum):
-    """What became of an order's stock."""
-
-    RESERVED = "RESERVED"
-    REJECTED = "REJECTED"
+from syncline_shop.contracts import Outcome
 
 
 class Reason(StrEnum):

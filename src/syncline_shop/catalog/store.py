@@ -1,4 +1,4 @@
-"""The catalog's tables: products, what was reserved of them, and the inbox of the events that did it."""
+"""The catalog's tables: products, what was reserved of them, the inbox of the events that did it, and the outbox."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from sqlalchemy import (
 )
 
 from syncline.kit.db import Database, Moment, insert_once
-from syncline.kit.messages import inbox_tables
-from syncline_shop.catalog.domain import SEED, Outcome, Product, Reason, Reservation
+from syncline.kit.messages import inbox_tables, outbox_table
+from syncline_shop.catalog.domain import SEED, Product, Reason, Reservation
+from syncline_shop.contracts import Outcome
 
 TABLES = MetaData()
 
@@ -57,6 +58,7 @@ RESERVATIONS = Table(
 )
 
 INBOX = inbox_tables(TABLES)
+OUTBOX = outbox_table(TABLES)
 
 _PRODUCT = [column for column in CATALOG.columns if column.name != "id"]
 

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_serializer
 from pydantic.alias_generators import to_camel
 
-from syncline_shop.catalog.domain import Outcome, Product, Reason, Reservation
+from syncline_shop.catalog.domain import Product, Reason, Reservation
+from syncline_shop.contracts import Outcome
 
 
 class _View(BaseModel):

@@ -1,7 +1,8 @@
-"""The stock topic: one event per order, from the order service to the catalog."""
+"""The stock topic: one event per order, from the order service to the catalog; and back, what the catalog decided."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -49,11 +50,38 @@ STOCK_ORDERS = EventTopic(
 """Three partitions, so that up to three catalog instances share the work."""
 
 
+class Outcome(StrEnum):
+    """What became of an order's stock."""
+
+    RESERVED = "RESERVED"
+    REJECTED = "REJECTED"
+
+
+class StockDecision(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the catalog decided about an order."""
+
+    order_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    outcome: Outcome
+    reason: Annotated[str, Meta(max_length=32)] | None = None
+    """Why it was rejected: `OUT_OF_STOCK`, `UNKNOWN_PRODUCT`."""
+
+
+STOCK_DECISIONS = EventTopic(
+    name="stock-decisions",
+    value=StockDecision,
+    key=lambda decision: decision.order_id,
+    identity=lambda decision: decision.order_id,
+    event_type="StockDecided",
+    partitions=3,
+)
+
+
 class StockTopicSettings(ServiceSettings, populate_by_name=True):
-    """Settings of a service on either side of the stock topic.
+    """Settings of a service on either side of the stock topics.
 
     One variable for all of them: a name that differs between writer and reader means that stock never
     changes and no error appears anywhere.
     """
 
     stock_topic: str = Field(default=STOCK_ORDERS.name, validation_alias="SHOP_STOCK_TOPIC")
+    decisions_topic: str = Field(default=STOCK_DECISIONS.name, validation_alias="SHOP_DECISIONS_TOPIC")

@@ -8,7 +8,7 @@ import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -21,9 +21,9 @@ from syncline.kit.errors import Unavailable
 from syncline.kit.messages import Listener, Listens, Outbox, Relay, TopicCheck, TransactionalProducer
 from syncline.kit.problems import Problem
 from syncline.kit.service import Service, run
-from syncline_shop.contracts import ORDER_COPIES, ORDERS, STOCK_ORDERS
+from syncline_shop.contracts import ORDER_COPIES, ORDERS, STOCK_DECISIONS, STOCK_ORDERS
 from syncline_shop.order.domain import Order, TotalTooLarge
-from syncline_shop.order.handlers import order_heard
+from syncline_shop.order.handlers import order_heard, stock_decided
 from syncline_shop.order.idempotency import Claim, IdempotencyKeys, State, Verdict, fingerprint
 from syncline_shop.order.settings import OrderSettings, WriteMode
 from syncline_shop.order.store import INBOX, INBOX_TABLES, OUTBOX, OUTBOX_TABLES, TABLES, OrderStore
@@ -52,6 +52,8 @@ def build(settings: OrderSettings) -> Service:
     store = OrderStore(database)
     keys = IdempotencyKeys(database, timedelta(milliseconds=settings.delivery_ms))
     writer = _writer(svc, settings, database, store)
+    if settings.write_mode is not WriteMode.PRIVATE:
+        svc.ready_when("listener", svc.during(_listener(svc, settings, database)).check)
     svc.app.include_router(Orders(store, keys, writer, _tokens(svc, settings)).router)
     return svc
 
@@ -66,8 +68,8 @@ def _tokens(svc: Service, settings: OrderSettings) -> ForeignTokens | None:
 
 _MORE_TABLES = {
     WriteMode.PRIVATE: (),
-    WriteMode.CONNECT: (),
-    WriteMode.OUTBOX: (OUTBOX_TABLES,),
+    WriteMode.CONNECT: (INBOX_TABLES,),
+    WriteMode.OUTBOX: (INBOX_TABLES, OUTBOX_TABLES),
     WriteMode.REPLICATE: (INBOX_TABLES,),
 }
 
@@ -91,19 +93,29 @@ def _writer(svc: Service, settings: OrderSettings, database: Database, store: Or
             )
             svc.ready_when("outbox", svc.during(relay).check)
             return OutboxWriter(store, outbox, relay, stock)
-        case WriteMode.REPLICATE:
-            group = settings.group or f"{svc.name}-{hashlib.sha256(database.shown.encode()).hexdigest()[:12]}"
-            hears = [Listens(ORDER_COPIES, order_heard)]
-            listener = Listener(servers, group=group, database=database, inbox=INBOX, listens=hears)
-            svc.ready_when("listener", svc.during(listener).check)
     topics = TopicCheck(servers, [ORDERS, stock], readers_after=settings.readers_after_seconds)
     producer = TransactionalProducer(
         servers,
         transactional_id=settings.transactional_id or f"order-service-{uuid.uuid4()}",
         delivery_ms=settings.delivery_ms,
     )
-    # A tenth of the time that is left over by the producer.
-    return TopicWriter(svc.during(producer), svc.during(topics), stock, settings.delivery_ms / 10_000)
+    return TopicWriter(svc.during(producer), svc.during(topics), stock, settings.delivery_ms / 1000)
+
+
+def _listener(svc: Service, settings: OrderSettings, database: Database) -> Listener:
+    """Hears what the catalog decided, and in mode replicate the orders of all instances."""
+    hears: list[Listens[Any]] = [Listens(replace(STOCK_DECISIONS, name=settings.decisions_topic), stock_decided)]
+    group = svc.name
+    if settings.write_mode is WriteMode.REPLICATE:
+        hears.append(Listens(ORDER_COPIES, order_heard))
+        group += f"-{hashlib.sha256(database.shown.encode()).hexdigest()[:12]}"
+    return Listener(
+        settings.bootstrap_servers,
+        group=settings.group or group,
+        database=database,
+        inbox=INBOX,
+        listens=hears,
+    )
 
 
 class Orders:
@@ -120,11 +132,11 @@ class Orders:
         self.router = APIRouter(prefix="/order-service", tags=["orders"])
         add = self.router.add_api_route
         add("/health-check", self.health_check, response_class=PlainTextResponse)
-        of_user = "/{user_id}/orders"
-        allowed = [Depends(self.allowed)]
-        add(of_user, self.place, methods=["POST"], status_code=201, response_model=OrderView, dependencies=allowed)
-        add(of_user, self.newest, response_model=list[OrderView], dependencies=allowed)
-        add(f"{of_user}/{{order_id}}", self.one, response_model=OrderView, dependencies=allowed)
+        # Members that say nothing, such as the reason of an order that was not rejected, are left out.
+        for_owners: dict[str, Any] = {"dependencies": [Depends(self.allowed)], "response_model_exclude_none": True}
+        add("/{user_id}/orders", self.place, methods=["POST"], status_code=201, response_model=OrderView, **for_owners)
+        add("/{user_id}/orders", self.newest, response_model=list[OrderView], **for_owners)
+        add("/{user_id}/orders/{order_id}", self.one, response_model=OrderView, **for_owners)
 
     async def health_check(self, request: Request) -> str:
         """Which instance answered, for people who watch a balancer."""
@@ -203,7 +215,7 @@ class Orders:
         found = await asyncio.to_thread(self._store.get, user_id, order_id)
         if found is None:
             if pending := self._writer.pending(user_id, order_id):
-                return OrderView.of(pending, synced=False)
+                return OrderView.of(await asyncio.to_thread(self._store.decided, pending), synced=False)
             raise _unknown(order_id)
         self._writer.seen(order_id)
         return OrderView.of(found, synced=True)

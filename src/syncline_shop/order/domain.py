@@ -14,7 +14,11 @@ class OrderStatus(StrEnum):
     """Where an order is in its life."""
 
     PENDING = "PENDING"
-    """Accepted; nobody has confirmed its stock yet."""
+    """Accepted; the catalog has not said yet whether there is enough of it."""
+    CONFIRMED = "CONFIRMED"
+    """Its stock is taken."""
+    REJECTED = "REJECTED"
+    """There is not enough of it, or no such product."""
 
 
 class TotalTooLarge(ValueError):
@@ -38,6 +42,8 @@ class Order:
     created_at: datetime
     """Aware, in whole milliseconds: what every database and the topic can hold."""
     status: OrderStatus = OrderStatus.PENDING
+    reason: str | None = None
+    """Why it was rejected."""
 
     @classmethod
     def place(

@@ -1,15 +1,19 @@
-"""What the order service hears in mode replicate: the orders of all instances, each written into its own database."""
+"""What the order service hears: what the catalog decided, and in mode replicate the orders of all instances."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from sqlalchemy import Connection
 
+from syncline.kit.db import insert_once
 from syncline.kit.messages import Received
-from syncline_shop.contracts import OrderCopy
-from syncline_shop.order.domain import Order
-from syncline_shop.order.store import insert_order
+from syncline_shop.contracts import OrderCopy, Outcome, StockDecision
+from syncline_shop.order.domain import Order, OrderStatus
+from syncline_shop.order.store import DECISIONS, insert_order
+
+log = structlog.get_logger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,3 +31,17 @@ def order_heard(event: Received[OrderCopy], connection: Connection) -> None:
         created_at=_EPOCH + timedelta(milliseconds=copy.created_at),
     )
     insert_order(connection, order)
+
+
+def stock_decided(event: Received[StockDecision], connection: Connection) -> None:
+    """Remember whether the order's stock is taken; the first decision stands."""
+    decision = event.value
+    taken = decision.outcome is Outcome.RESERVED
+    values = {
+        "order_id": decision.order_id,
+        "status": OrderStatus.CONFIRMED if taken else OrderStatus.REJECTED,
+        "reason": decision.reason,
+        "decided_at": datetime.now(UTC),
+    }
+    insert_once(connection, DECISIONS, values)
+    log.info("order decided", order_id=decision.order_id, status=values["status"], reason=decision.reason)

@@ -36,7 +36,8 @@ class OrderSettings(StockTopicSettings, env_prefix="ORDER_"):
     transactional_id: str = Field(default="", max_length=200)
     """Of this instance alone; empty makes one up. A lasting one ends its predecessor's open transaction at once."""
     group: str = Field(default="", max_length=200)
-    """In mode replicate, the consumer group of this instance's database; empty makes one of the database's URL."""
+    """Instances with one database are one consumer group. Empty is `order-service`, and in mode replicate, where each
+    has its own database, a name made of the database's URL."""
     owners_only: bool = False
     """Whether a user's orders need that user's token, or an administrator's; the keys come from user-service."""
     token_issuer: str = "user-service"  # noqa: S105  # a name, no secret

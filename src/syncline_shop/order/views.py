@@ -49,6 +49,8 @@ class OrderView(BaseModel):
     user_id: str
     created_at: datetime
     status: OrderStatus
+    reason: str | None = None
+    """Why it was rejected; not shown otherwise."""
     synced: bool
     """Whether the order's row is in the database."""
 
@@ -67,5 +69,6 @@ class OrderView(BaseModel):
             user_id=order.user_id,
             created_at=order.created_at,
             status=order.status,
+            reason=order.reason,
             synced=synced,
         )

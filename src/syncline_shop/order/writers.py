@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from syncline.kit.clock import SYSTEM_CLOCK
 from syncline.kit.messages import EventTopic, Headers, Outbox, Relay, TopicCheck, TransactionalProducer
 from syncline_shop.contracts import ORDERS, OrderRow, StockOrder
 from syncline_shop.order.domain import Order
@@ -72,19 +73,20 @@ class TopicWriter:
     """Modes connect and replicate: the order goes to the topics, and somebody makes a row of it."""
 
     def __init__(
-        self, producer: TransactionalProducer, topics: TopicCheck, stock: EventTopic[StockOrder], topics_seconds: float
+        self, producer: TransactionalProducer, topics: TopicCheck, stock: EventTopic[StockOrder], seconds: float
     ) -> None:
-        """`topics_seconds` is how long an order waits for topics that are not there yet."""
+        """`seconds` is how long an order waits for the broker, up to half of them for topics to be made."""
         self._producer = producer
         self._topics = topics
         self._stock = stock
-        self._topics_seconds = topics_seconds
+        self._seconds = seconds
         self._pending: OrderedDict[str, Order] = OrderedDict()
 
     async def write(self, order: Order, trace_id: str | None = None) -> bool:
         """Both topics have the order, or neither."""
-        await self._topics.made(self._topics_seconds)
-        async with self._producer.transaction() as records:
+        began = SYSTEM_CLOCK.monotonic()
+        await self._topics.made(self._seconds / 2)
+        async with self._producer.transaction(self._seconds - (SYSTEM_CLOCK.monotonic() - began)) as records:
             records.add(ORDERS, row_of(order))
             records.add(self._stock, event_of(order), placed(self._stock, order, trace_id))
         self._pending[order.order_id] = order

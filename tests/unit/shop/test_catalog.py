@@ -132,7 +132,7 @@ async def test_bodies_that_cannot_be_read_are_refused(http: httpx.AsyncClient) -
 
 async def test_the_health_check_tells_the_port(http: httpx.AsyncClient) -> None:
     assert (await http.get("/catalog-service/health-check")).text == "It's working in catalog service on Port: 7"
-    assert (await http.get("/health/ready")).json()["checks"] == {"database": "UP", "listener": "UP"}
+    assert (await http.get("/health/ready")).json()["checks"] == {"database": "UP", "listener": "UP", "outbox": "UP"}
 
 
 async def test_an_order_takes_its_stock_once_however_often_it_comes(

@@ -400,6 +400,7 @@ async def test_topics_are_made_as_declared_and_their_name_is_one_setting(tmp_pat
     assert {fact.name: fact.partitions for fact in admin.topics() if not fact.internal} == {
         "orders": 1,
         "example-order-topic": 3,
+        "stock-decisions": 3,
     }
 
 

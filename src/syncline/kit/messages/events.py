@@ -83,6 +83,12 @@ class Received(Generic[E]):
     """From the header, else the event's own identity, else `topic-partition-offset`."""
     record: KafkaRecord
 
+    @property
+    def trace_id(self) -> str | None:
+        """Of the request that caused the event (W3C `traceparent`); None when no header tells."""
+        parts = header(self.record, TRACEPARENT).split("-")
+        return parts[1] if len(parts) == 4 else None
+
     @classmethod
     def of(cls, topic: EventTopic[E], record: KafkaRecord) -> Received[E]:
         """What `record` says; DataError when it is no event of `topic`."""

@@ -45,7 +45,7 @@ from syncline.kafka.ports import Consumer, Kafka, KafkaRecord
 from syncline.kit.db import Database
 from syncline.kit.errors import Unavailable
 from syncline.kit.messages.dead_letters import DeadLetters, Failure
-from syncline.kit.messages.events import TRACEPARENT, EventTopic, Received, header
+from syncline.kit.messages.events import EventTopic, Received
 from syncline.kit.messages.inbox import Inbox, InboxTables, Reached
 from syncline.kit.messages.membership import Lane, Membership
 from syncline.kit.messages.provision import ensure
@@ -242,8 +242,7 @@ class Listener:
     def _handle(self, record: KafkaRecord) -> None:
         listens = self._listens[record.topic]
         event = Received.of(listens.topic, record)
-        trace = header(record, TRACEPARENT).split("-")
-        known = {"trace_id": trace[1]} if len(trace) == 4 else {}
+        known = {} if event.trace_id is None else {"trace_id": event.trace_id}
         with structlog.contextvars.bound_contextvars(**known), self._database.begin() as connection:
             if self._inbox.first_time(connection, event.event_id, self._now()):
                 listens.handle(event, connection)

@@ -151,10 +151,11 @@ class TransactionalProducer:
             self._thread = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Records]:
+    async def transaction(self, seconds: float | None = None) -> AsyncIterator[Records]:
         """Collect records; at the end of the block they are committed, all together.
 
-        BrokerUnavailable when the broker did not confirm within `delivery_ms`: nothing is stored then.
+        BrokerUnavailable when the broker did not confirm within `seconds`, at most and without them `delivery_ms`:
+        nothing is stored then.
         The one exception is a broker that goes away in the moment of the commit; whether it did it is
         not known before it returns.
         """
@@ -162,7 +163,8 @@ class TransactionalProducer:
         records = Records()
         yield records
         loop = asyncio.get_running_loop()
-        unit = _Unit(records._raws, self._clock.monotonic() + self._seconds * 0.9, loop, loop.create_future())
+        seconds = self._seconds if seconds is None else min(seconds, self._seconds)
+        unit = _Unit(records._raws, self._clock.monotonic() + seconds * 0.9, loop, loop.create_future())
         self._units.put(unit)
         try:
             await unit.done
