@@ -56,12 +56,13 @@ def build(settings: CatalogSettings) -> Service:
     )
     svc.ready_when("outbox", svc.during(relay).check)
     stock = replace(STOCK_ORDERS, name=settings.stock_topic)
+    reservations = Reservations(outbox, decisions, check_prices=settings.check_prices)
     listener = Listener(
         settings.bootstrap_servers,
         group=settings.group,
         database=database,
         inbox=INBOX,
-        listens=[Listens(stock, Reservations(outbox, decisions).order_placed)],
+        listens=[Listens(stock, reservations.order_placed)],
         retry=Backoff(attempts=settings.retry_attempts),
         commit_seconds=settings.commit_seconds,
     )

@@ -14,6 +14,8 @@ class Reason(StrEnum):
 
     OUT_OF_STOCK = "OUT_OF_STOCK"
     UNKNOWN_PRODUCT = "UNKNOWN_PRODUCT"
+    PRICE_CHANGED = "PRICE_CHANGED"
+    """The customer has another price in mind than the catalog."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,16 +17,24 @@ log = structlog.get_logger(__name__)
 class Reservations:
     """Decides about orders."""
 
-    def __init__(self, outbox: Outbox, decisions: EventTopic[StockDecision]) -> None:
+    def __init__(self, outbox: Outbox, decisions: EventTopic[StockDecision], *, check_prices: bool) -> None:
         self._outbox = outbox
         self._decisions = decisions
+        self._check_prices = check_prices
 
     def order_placed(self, event: Received[StockOrder], connection: Connection) -> None:
         """Take the order's stock. One that cannot be met is rejected with the reason, and is no failure."""
         order, now = event.value, datetime.now(UTC)
         # The tutorials' oldest producer sends no order id; its event stands for the order.
         order_id = stored_id(order.order_id or event.event_id)
-        decided = reserve(connection, order_id=order_id, product_id=order.product_id, quantity=order.quantity, now=now)
+        decided = reserve(
+            connection,
+            order_id=order_id,
+            product_id=order.product_id,
+            quantity=order.quantity,
+            now=now,
+            price=order.unit_price if self._check_prices else None,
+        )
         if decided is None:
             log.info("order decided before", order_id=order_id)
             return

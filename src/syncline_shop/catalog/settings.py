@@ -15,6 +15,8 @@ class CatalogSettings(StockTopicSettings, env_prefix="CATALOG_"):
     bootstrap_servers: str = "127.0.0.1:9092"
     group: str = "catalog-service"
     """Instances with one database are one group; another database needs another group."""
+    check_prices: bool = False
+    """Whether an order at another price than the product's is rejected. The tutorials' own orders would be."""
     commit_seconds: float = Field(default=1, ge=0)
     """How often offsets are committed; what a crash leaves uncommitted comes again and has no effect."""
     retry_attempts: int = Field(default=8, ge=1)

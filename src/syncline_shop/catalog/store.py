@@ -113,9 +113,11 @@ class CatalogStore:
 
 
 def reserve(
-    connection: Connection, *, order_id: str, product_id: str, quantity: int, now: datetime
+    connection: Connection, *, order_id: str, product_id: str, quantity: int, now: datetime, price: int | None = None
 ) -> Reservation | None:
     """Take the stock of an order in the connection's transaction; None when the order was decided before.
+
+    With a `price` only if that is the product's.
 
     The condition stands in the statement: two instances that read 1 and both write 0 would sell it twice.
     """
@@ -129,17 +131,21 @@ def reserve(
     }
     if not insert_once(connection, RESERVATIONS, values):
         return None
-    taken = connection.execute(
-        update(CATALOG)
-        .where(CATALOG.c.product_id == product_id, CATALOG.c.stock >= quantity)
-        .values(stock=CATALOG.c.stock - quantity)
-    )
+    enough = [CATALOG.c.product_id == product_id, CATALOG.c.stock >= quantity]
+    if price is not None:
+        enough.append(CATALOG.c.unit_price == price)
+    taken = connection.execute(update(CATALOG).where(*enough).values(stock=CATALOG.c.stock - quantity))
     if taken.rowcount == 0:
-        known = _one(connection, product_id) is not None
-        refused = {"outcome": Outcome.REJECTED, "reason": Reason.OUT_OF_STOCK if known else Reason.UNKNOWN_PRODUCT}
+        refused = {"outcome": Outcome.REJECTED, "reason": _why(_one(connection, product_id), price)}
         connection.execute(update(RESERVATIONS).where(RESERVATIONS.c.order_id == order_id).values(refused))
         values.update(refused)
     return Reservation(**values)
+
+
+def _why(product: Product | None, price: int | None) -> Reason:
+    if product is None:
+        return Reason.UNKNOWN_PRODUCT
+    return Reason.OUT_OF_STOCK if price in (None, product.unit_price) else Reason.PRICE_CHANGED
 
 
 def _one(connection: Connection, product_id: str) -> Product | None:

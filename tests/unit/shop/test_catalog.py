@@ -187,6 +187,19 @@ async def test_an_order_that_cannot_be_met_is_rejected_with_the_reason(
     assert await stock(http) == 0
 
 
+async def test_with_the_check_on_an_order_at_another_price_is_rejected(url: str, broker: BrokerThread) -> None:
+    """DEF-34."""
+    async with catalog(url, broker.bootstrap_servers, check_prices=True) as http:
+        other = {**order("other"), "unitPrice": 1}
+        unsaid = {name: value for name, value in order("unsaid").items() if name != "unitPrice"}
+        await asyncio.to_thread(send, broker.bootstrap_servers, other, order("right"), unsaid, order("many", 1_000))
+        assert await outcome(http, "order-other") == ("REJECTED", "PRICE_CHANGED")
+        assert await outcome(http, "order-right") == ("RESERVED", None)
+        assert await outcome(http, "order-unsaid") == ("RESERVED", None)
+        assert await outcome(http, "order-many") == ("REJECTED", "OUT_OF_STOCK")
+        assert await stock(http) == 80
+
+
 async def test_poison_is_set_aside_and_the_good_order_behind_it_is_applied(
     http: httpx.AsyncClient, broker: BrokerThread
 ) -> None:
