@@ -68,14 +68,7 @@ def consume(bootstrap: str, topic: str, shape: Shape) -> float:
         ]
         for client in range(shape.clients)
     ]
-    config = {
-        "bootstrap.servers": bootstrap,
-        "group.id": "bench",
-        "fetch.queue.backoff.ms": 5,
-        # A client begins with some of its partitions; when it has read them it asks for these alone, if the broker was
-        # quick, and learns of the others when that waiting is over.
-        "fetch.wait.max.ms": 10,
-    }
+    config = {"bootstrap.servers": bootstrap, "group.id": "bench", "fetch.queue.backoff.ms": 5}
     consumers = [Consumer(config) for _ in shares]
     for consumer in consumers:
         consumer.list_topics(topic, 30)

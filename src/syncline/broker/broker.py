@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-from uuid import uuid4
 
-from syncline.broker.cleaner import Cleaner
 from syncline.broker.configs import Settings
 from syncline.broker.connection import Connection
 from syncline.broker.coordinator import CoordinatorConfig, GroupCoordinator, TopicCatalogue
 from syncline.broker.credentials import KIND as SCRAM_KIND
 from syncline.broker.credentials import Credentials
+from syncline.broker.data_folder import DataFolder
 from syncline.broker.endpoints import Endpoint
 from syncline.broker.errors import BrokerError, KafkaError, StorageError
 from syncline.broker.features import Features
 from syncline.broker.fetch_sessions import FetchSessions
-from syncline.broker.files import OpenFiles, sync_folder, write_durably
+from syncline.broker.files import OpenFiles
 from syncline.broker.flusher import Flusher
 from syncline.broker.group_log import GroupLog
 from syncline.broker.handlers import APIS
@@ -37,6 +34,7 @@ from syncline.broker.metrics import Metrics
 from syncline.broker.scram_users import scram_user
 from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
 from syncline.broker.transactions import Transactions
+from syncline.broker.upkeep import Upkeep
 from syncline.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
@@ -46,9 +44,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FORMAT: Final = 1
-"""Of the data folder; a folder of a later format is refused."""
-NODE_ID: Final = 1
 CONFIG_KIND: Final = "config"
 """Of records in the metadata log: settings that were changed while the broker ran."""
 MOST_UNSENT: Final = 64 * 1024 * 1024
@@ -57,8 +52,6 @@ PRODUCER_ID_BLOCK: Final = 1000
 """Ids reserved with one record, so that a restart never hands one out twice."""
 METADATA_SEGMENT: Final = 1 << 20
 """Bytes after which a segment of the metadata log is closed, and compacted."""
-IDLE_FILES: Final = 60.0
-"""Seconds after which files that nobody uses are closed."""
 
 
 class Broker:
@@ -79,6 +72,7 @@ class Broker:
         users: Sequence[str] = (),
     ) -> None:
         self.folder = Path(path)
+        self._data_folder = DataFolder(self.folder)
         try:
             self.settings = Settings(settings)
         except KafkaError as exc:
@@ -94,20 +88,23 @@ class Broker:
         self._scrapes: MetricsServer | None = None
         self.unsent_bytes = 0
         """In answers that wait for slow readers."""
-        self.cluster_id = ""
-        self._lock: int | None = None
         self._running = False
-        self._tasks: list[asyncio.Task[None]] = []
         self._next_producer_id = 0
         self._reserved_producer_ids = 0
         self._files = OpenFiles()
         self._flusher = Flusher(self.settings.text("flush"), self._files)
+        self._upkeep: Upkeep
         self._metadata: PartitionLog
         self.features: Features
         self.fetch_sessions = FetchSessions()
         self.topics: Topics
         self.groups: GroupCoordinator
         self.transactions: Transactions
+
+    @property
+    def cluster_id(self) -> str:
+        """Of the data folder, once the broker has it."""
+        return self._data_folder.cluster_id
 
     @property
     def port(self) -> int:
@@ -132,17 +129,17 @@ class Broker:
 
     async def start(self) -> None:
         """Recover the data and listen; returns when clients can connect."""
-        self._take_folder()
-        try:
+        with contextlib.ExitStack() as undo:
+            self._data_folder.take()
+            undo.callback(self._release_folder)
             self._recover()
+            undo.callback(self.groups.close)
+            undo.callback(self._close_endpoints)
             await self._listen()
-        except BaseException:
-            self._close_endpoints()
-            self._release_folder()
-            raise
+            self._upkeep = Upkeep(self, self._flusher, self._files)
+            undo.pop_all()
         self._running = True
-        loop = asyncio.get_running_loop()
-        self._tasks += [loop.create_task(work()) for work in (self._keep_house, self._clean, self._drop_idle)]
+        self._upkeep.start()
         log.warning(
             "Syncline broker: single node, for development and tests; listening on %s",
             ", ".join(f"{e.listener.name}://{e.bootstrap_servers}" for e in self.endpoints),
@@ -154,11 +151,7 @@ class Broker:
             return
         self._running = False
         self._close_endpoints()
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks.clear()
+        await self._upkeep.stop()
         for connection in list(self.connections):
             connection.close()
         self.groups.close()
@@ -179,6 +172,10 @@ class Broker:
         with contextlib.suppress(StorageError):
             self.topics.checkpoint()
 
+    def _release_folder(self) -> None:
+        self._files.close()
+        self._data_folder.release()
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -187,63 +184,6 @@ class Broker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-    def _take_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as exc:
-            raise BrokerError(f"the data folder {self.folder} cannot be used: {exc.strerror}") from exc
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            owner = os.pread(self._lock, 20, 0).decode(errors="replace").strip()
-            os.close(self._lock)
-            self._lock = None
-            who = f"process {owner}" if owner else "another broker"
-            raise BrokerError(
-                f"the data folder {self.folder} is in use by {who}; stop that broker or choose another folder"
-            ) from exc
-        try:
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-            self.cluster_id = self._identity()
-        except OSError as exc:
-            self._release_folder()
-            raise BrokerError(f"the data folder {self.folder} cannot be used: {exc.strerror}") from exc
-        except BaseException:
-            self._release_folder()
-            raise
-
-    def _identity(self) -> str:
-        """The cluster's id, from the folder's marker; BrokerError when the folder is not one of this version's."""
-        marker = self.folder / "meta.properties"
-        if not marker.exists():
-            cluster_id = uuid4().hex[:22]
-            content = f"version={FORMAT}\ncluster.id={cluster_id}\nnode.id={NODE_ID}\n"
-            write_durably(marker, content.encode())
-            sync_folder(self.folder)
-            return cluster_id
-        lines = marker.read_text(errors="replace").splitlines()
-        facts = dict(line.split("=", 1) for line in lines if "=" in line)
-        version, cluster_id = facts.get("version", ""), facts.get("cluster.id", "")
-        if not version.isdecimal() or not cluster_id:
-            raise BrokerError(
-                f"{marker} is damaged: it must have a line version={FORMAT} and a line cluster.id=...; "
-                f"mend it, or remove the file to have a new one made"
-            )
-        if int(version) > FORMAT:
-            raise BrokerError(
-                f"the data folder {self.folder} was written by a newer version of Syncline (format {version}, this one "
-                f"knows up to {FORMAT}): use that version or later, or another folder; nothing was changed"
-            )
-        return cluster_id
-
-    def _release_folder(self) -> None:
-        self._files.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def _recover(self) -> None:
         began = time.monotonic()
@@ -326,55 +266,6 @@ class Broker:
 
     def _remember(self, key: bytes, value: bytes | None) -> None:
         self._metadata.append_records([(key, value)], self.now_ms())
-
-    async def _drop_idle(self) -> None:
-        """Close connections that have been silent for `connections.max.idle.ms`; half-open ones end here too."""
-        longest = self.settings.number("connections.max.idle.ms") / 1000
-        if longest < 0:
-            return
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(min(max(longest / 4, 0.05), 15))
-            before = loop.time() - longest
-            for connection in [c for c in self.connections if c.idle_since() < before]:
-                log.info("client %s was idle for %d ms; closing its connection", connection.host, longest * 1000)
-                connection.close()
-
-    async def _keep_house(self) -> None:
-        """Flush, roll and expire in the background."""
-        interval = self.settings.number("flush.interval.ms") / 1000
-        files_due = time.monotonic() + IDLE_FILES
-        while True:
-            await asyncio.sleep(interval)
-            try:
-                self.transactions.expire()
-            except OSError:
-                log.exception("housekeeping failed; it is tried again")
-            await self._flusher.flush()
-            if time.monotonic() >= files_due:
-                files_due = time.monotonic() + IDLE_FILES
-                self._files.age()
-
-    async def _clean(self) -> None:
-        """Retention and compaction, each at its own pace."""
-        retention = self.settings.number("log.retention.check.interval.ms") / 1000
-        compacts = self.settings.flag("log.cleaner.enable")
-        cleaner = Cleaner(self.topics, self.folder)
-        due = time.monotonic() + retention
-        while True:
-            pause = self.settings.number("log.cleaner.backoff.ms") / 1000
-            await asyncio.sleep(min(pause, retention) if compacts else retention)
-            try:
-                if time.monotonic() >= due:
-                    due = time.monotonic() + retention
-                    cleaner.expire(self.now_ms())
-                    before = self.now_ms() - self.settings.number("producer.id.expiration.ms")
-                    for partition in self.topics.logs():
-                        partition.producers.expire(before)
-                if compacts:
-                    await cleaner.compact(self.now_ms())
-            except OSError:
-                log.exception("cleaning the logs failed; it is tried again")
 
     # -- topics, for who holds the broker itself ------------------------------------------------
 

@@ -10,6 +10,7 @@ in on the event loop. The rules are Kafka's:
 - a record without value (a tombstone) that is the last of its key, and the marker of a transaction without records,
   stay for `delete.retention.ms` from the cleaning that found them so, for readers to see (KIP-534);
 - records of aborted transactions go;
+- a log whose records cannot be read is left alone until the next start (KIP-346);
 - of each producer the last batch stays, if need be without records, or else the last marker: a log tells what its
   producers may write next even when all that lies beside it is lost.
 """
@@ -30,7 +31,16 @@ from syncline.broker.configs import LONG_MAX
 from syncline.broker.files import OpenFiles
 from syncline.broker.log import PartitionLog
 from syncline.broker.producers import Aborted, Last
-from syncline.broker.records import Batch, Record, batch_at, emptied, filtered, records_of
+from syncline.broker.records import (
+    Batch,
+    MalformedRecords,
+    Record,
+    batch_at,
+    checksum_holds,
+    emptied,
+    filtered,
+    records_of,
+)
 from syncline.broker.segment import Segment
 from syncline.broker.swap import CLEANED
 from syncline.broker.topics import METADATA_TOPIC, Topic, Topics
@@ -114,6 +124,10 @@ class CleaningStopped(Exception):
     """The broker stops; nothing was changed."""
 
 
+class Uncleanable(Exception):
+    """A batch of the log does not hold what its header says; nothing was changed."""
+
+
 class Cleaning:
     """Carries out a job; made and closed on the event loop, run on a thread.
 
@@ -159,7 +173,9 @@ class Cleaning:
                 self.end = segment.base_offset
                 return
             for batch, data in self._batches(segment):
-                if not batch.control:
+                if batch.control:
+                    continue
+                with _reading(batch):
                     for record in records_of(data, batch):
                         if record.key is not None and not self._is_aborted(batch, record.offset):
                             self._latest[record.key] = record.offset
@@ -193,7 +209,8 @@ class Cleaning:
             made.create()
             for segment in group:
                 for batch, data in self._batches(segment):
-                    kept = self._kept(batch, data)
+                    with _reading(batch):
+                        kept = self._kept(batch, data)
                     if kept:
                         position = made.size
                         made.write([kept])
@@ -213,7 +230,11 @@ class Cleaning:
         for batch in borrowed.walk():
             if self._stopped:
                 raise CleaningStopped
-            yield batch._replace(position=0), borrowed.read(batch.position, batch.size)
+            data = borrowed.read(batch.position, batch.size)
+            if not checksum_holds(data, found := batch._replace(position=0)):
+                # Written anew it would have a checksum that holds, and nobody would ever know.
+                raise Uncleanable(f"the batch of offset {batch.base_offset} does not match its checksum")
+            yield found, data
 
     def _kept(self, batch: Batch, data: bytes) -> bytes | None:
         """What is left of a batch."""
@@ -271,6 +292,15 @@ class Cleaning:
         return any(a.first_offset <= offset <= a.last_offset for a in self._aborted.get(batch.producer_id, ()))
 
 
+@contextlib.contextmanager
+def _reading(batch: Batch) -> Iterator[None]:
+    """Producers' records are looked at one by one only where a topic was compacted when they came."""
+    try:
+        yield
+    except (MalformedRecords, IndexError) as exc:
+        raise Uncleanable(f"the batch of offset {batch.base_offset} cannot be read: {exc}") from exc
+
+
 class Cleaner:
     """Works through all logs again and again, on the broker's event loop."""
 
@@ -297,7 +327,7 @@ class Cleaner:
     async def compact(self, now_ms: int) -> None:
         """Clean every log that is worth it, one after the other."""
         for partition, rules in self._compacted():
-            job = job_for(partition, partition.cleaned_to, rules, now_ms)
+            job = None if partition.uncleanable else job_for(partition, partition.cleaned_to, rules, now_ms)
             if job is not None:
                 try:
                     partition.cleaned_to = await self._clean(partition, job)
@@ -305,6 +335,9 @@ class Cleaner:
                 except OSError as exc:
                     if not partition.closed:
                         log.error("%s: compaction failed, it is tried again: %s", partition.folder.name, exc)
+                except Uncleanable as exc:
+                    partition.uncleanable = True
+                    log.error("%s is not compacted any more until the next start: %s", partition.folder.name, exc)
 
     def _compacted(self) -> Iterator[tuple[PartitionLog, Rules]]:
         metadata = self._topics.metadata

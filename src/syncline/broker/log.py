@@ -95,6 +95,8 @@ class PartitionLog:
         """An append with which so many records wait to be made durable is so, with all of them, when it returns."""
         self.cleaned_to = 0
         """Records before this offset were compacted."""
+        self.uncleanable = False
+        """Compaction met records that it cannot read."""
         self.closed = False
         self._files = OpenFiles() if files is None else files
         self._due: set[PartitionLog] = set() if due is None else due

@@ -104,10 +104,13 @@ def _logs(broker: Any) -> Iterator[Metric]:
         for number, log in enumerate(topic.partitions):
             at = (topic.name, str(number))
             sizes[at], starts[at], ends[at] = log.size, log.start_offset, log.end_offset
+    unread = sum(log.uncleanable for log in (*broker.topics.logs(), broker.topics.metadata))
     labels = ["topic", "partition"]
     yield _gauge("kafka_log_log_size", "Bytes on disk.", labels, sizes)
     yield _gauge("kafka_log_log_logstartoffset", "The first offset.", labels, starts)
     yield _gauge("kafka_log_log_logendoffset", "The offset after the last.", labels, ends)
+    name = "kafka_log_logcleanermanager_uncleanable_partitions_count"
+    yield _gauge(name, "Logs whose records compaction cannot read.", [], {(): unread})
     yield _gauge("kafka_server_replicamanager_partitioncount", "Partitions.", [], {(): len(sizes)})
     yield _gauge("kafka_controller_kafkacontroller_globaltopiccount", "Topics.", [], {(): len(topics)})
 

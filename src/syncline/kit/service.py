@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import secrets
 import signal
 import socket
@@ -252,10 +251,7 @@ def run(kind: type[S], build: Callable[[S], Service]) -> int:
     try:
         settings = load(kind)
         logs.configure(settings.log_level)
-        service = build(settings)
-        # Modules and routes stay for good; to look through all of them takes 40 ms, in which nobody is answered.
-        gc.freeze()
-        asyncio.run(service.serve())
+        asyncio.run(build(settings).serve())
     except SynclineError as exc:
         print(exc, file=sys.stderr)  # noqa: T201  # the process's last word
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,27 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from crc32c import crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.broker import BrokerThread
-from syncline.broker.cleaner import Cleaning, Rules, job_for
+from syncline.broker.cleaner import Cleaning, Rules, Uncleanable, job_for
 from syncline.broker.errors import INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError
 from syncline.broker.log import PartitionLog
-from syncline.broker.records import ABORT, COMMIT, Record, batch_at, checked_batches, make_batch, records_of
+from syncline.broker.records import (
+    ABORT,
+    COMMIT,
+    CRC_FROM,
+    HEADER_SIZE,
+    Record,
+    batch_at,
+    checked_batches,
+    make_batch,
+    records_of,
+)
 from syncline.broker.records import Producer as Writer
+from tests.integration.broker.raw import RawClient
 from tests.servers import wait_for
 
 DAY = 86_400_000
@@ -368,6 +381,70 @@ def test_a_crash_in_the_middle_of_a_swap_leaves_the_old_or_the_new(
     assert (again.start_offset, again.end_offset) == (0, 30)
     assert not [path for path in again.folder.iterdir() if path.suffix in (".cleaned", ".swap", ".tmp")]
     again.close()
+
+
+# -- what cannot be read ---------------------------------------------------------------------
+
+
+def unreadable(data: bytes) -> bytes:
+    """A batch of three records, in the second of which the value is longer than the record; its checksum holds."""
+    size = (len(data) - HEADER_SIZE) // 3
+    made = bytearray(data)
+    made[HEADER_SIZE + 2 * size - 7] = 0x7E
+    struct.pack_into(">I", made, 17, crc32c(bytes(made[CRC_FROM:])))
+    return bytes(made)
+
+
+def test_a_log_that_cannot_be_read_is_left_alone_and_no_other_suffers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick = {"log.cleaner.backoff.ms": "50", "log.retention.check.interval.ms": "50"}
+    small = {"internal.segment.bytes": "200", "min.cleanable.dirty.ratio": "0"}
+    batch = unreadable(make_batch([(b"k", b"value")] * 3, NOW))
+    topics = {
+        "bad": {**small, "retention.ms": "-1"},
+        "good": {**small, "cleanup.policy": "compact"},
+        "old": {**small, "retention.ms": "1"},
+    }
+    with BrokerThread(tmp_path, settings=quick) as thread, RawClient(thread.bootstrap_servers) as client:
+        for topic, configs in topics.items():
+            thread.create_topic(topic, 1, configs)
+        # Not compacted yet, so that nobody looks at each of its records; then it is.
+        for _ in range(3):
+            part = {"index": 0, "records": batch}
+            asked = [{"name": "bad", "partition_data": [part]}]
+            answer = client.ask(0, 9, transactional_id=None, acks=-1, timeout=1000, topic_data=asked)
+            assert answer.responses[0].partition_responses[0].error_code == 0
+        compact = {"name": "cleanup.policy", "config_operation": 0, "value": "compact"}
+        client.ask(
+            44, 1, resources=[{"resource_type": 2, "resource_name": "bad", "configs": [compact]}], validate_only=False
+        )
+        bad, good, old = (thread.broker.topics.partition(topic, 0) for topic in topics)
+        wait_for(lambda: bad.uncleanable, "the log to be given up")
+        producer = Producer({"bootstrap.servers": thread.bootstrap_servers, "linger.ms": 0})
+        for topic in ("good", "old"):
+            for number in range(4):
+                producer.produce(topic, b"%d" % number * 100, b"k")
+                assert producer.flush(10) == 0
+        wait_for(lambda: good.cleaned_to > 0, "another log to be compacted")
+        wait_for(lambda: old.start_offset > 0, "another log to lose what is old")
+        assert bad.end_offset == 9
+        assert not good.uncleanable
+    assert [record.getMessage() for record in caplog.records if record.name == "syncline.broker.cleaner"] == [
+        "bad-0 is not compacted any more until the next start: the batch of offset 0 cannot be read: index out of range"
+    ]
+
+
+def test_a_flipped_bit_is_not_given_a_new_checksum(partition: PartitionLog) -> None:
+    for number in range(3):
+        put(partition, "k", f"{number}" * 150)
+    path = partition.sealed[0].path
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Uncleanable, match="the batch of offset 0 does not match its checksum"):
+        clean(partition)
+    assert path.read_bytes() == data
 
 
 # -- retention -------------------------------------------------------------------------------

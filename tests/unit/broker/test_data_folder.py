@@ -14,9 +14,9 @@ import pytest
 from confluent_kafka import Producer
 
 from syncline.broker import BrokerThread
-from syncline.broker.broker import FORMAT
 from syncline.broker.cleaner import Cleaner
 from syncline.broker.configs import Settings
+from syncline.broker.data_folder import FORMAT, KAFKA_WRITES
 from syncline.broker.errors import BrokerError, KafkaError
 from syncline.broker.files import OpenFiles
 from syncline.broker.log import PartitionLog
@@ -56,6 +56,27 @@ def test_a_damaged_marker_is_said_with_what_to_do(tmp_path: Path, text: str) -> 
     marker.unlink()
     with BrokerThread(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        pytest.param({"meta.properties": "version=1\nnode.id=1\ncluster.id=x\ndirectory.id=y\n"}, id="just formatted"),
+        pytest.param({"meta.properties": "version=0\nbroker.id=0\ncluster.id=x\n"}, id="of old"),
+        *(pytest.param({name: "0\n0\n"}, id=f"without a marker, {name}") for name in KAFKA_WRITES),
+    ],
+)
+def test_a_folder_of_apache_kafka_is_refused_and_left_as_it_is(tmp_path: Path, marks: dict[str, str]) -> None:
+    for name, text in marks.items():
+        (tmp_path / name).write_text(text)
+    log = tmp_path / "__cluster_metadata-0" / f"{0:020}.log"
+    log.parent.mkdir()
+    log.write_bytes(b"batches of another leader")
+    before = content(tmp_path)
+    with pytest.raises(BrokerError, match=r"belongs to Apache Kafka .*; nothing was changed"):
+        BrokerThread(tmp_path).start()
+    assert content(tmp_path) == before
+    assert log.read_bytes() == b"batches of another leader"
 
 
 def test_a_folder_in_use_names_the_process_that_uses_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from syncline.broker.data_folder import NODE_ID
 from syncline.broker.errors import (
     INVALID_CONFIG,
     INVALID_PARTITIONS,
@@ -17,7 +18,6 @@ from syncline.broker.errors import (
     KafkaError,
 )
 from syncline.broker.handlers.configs import topic_entries
-from syncline.broker.handlers.metadata import NODE_ID
 from syncline.broker.topics import check_growth
 from syncline.broker.wire import Answer, Api, Context
 

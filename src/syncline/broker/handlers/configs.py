@@ -18,6 +18,7 @@ from syncline.broker.configs import (
     check_group_configs,
     check_topic_configs,
 )
+from syncline.broker.data_folder import NODE_ID
 from syncline.broker.errors import (
     INVALID_CONFIG,
     INVALID_REQUEST,
@@ -28,7 +29,6 @@ from syncline.broker.errors import (
     UNSUPPORTED_VERSION,
     KafkaError,
 )
-from syncline.broker.handlers.metadata import NODE_ID
 from syncline.broker.topics import check_topic_name
 from syncline.broker.wire import Answer, Api, Context
 

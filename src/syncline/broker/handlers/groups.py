@@ -6,6 +6,7 @@ from typing import Any
 
 from syncline.broker.consumer_groups import ConsumerGroup
 from syncline.broker.coordinator import Group
+from syncline.broker.data_folder import NODE_ID
 from syncline.broker.errors import (
     GROUP_ID_NOT_FOUND,
     INCONSISTENT_GROUP_PROTOCOL,
@@ -15,7 +16,7 @@ from syncline.broker.errors import (
     KafkaError,
 )
 from syncline.broker.groups import ClassicGroup, Joined, Joining, State, Synced
-from syncline.broker.handlers.metadata import NO_AUTHORIZED_OPERATIONS, NODE_ID
+from syncline.broker.handlers.metadata import NO_AUTHORIZED_OPERATIONS
 from syncline.broker.wire import Answer, Api, Context
 
 GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11

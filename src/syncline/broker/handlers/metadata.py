@@ -6,6 +6,7 @@ import re
 from typing import Any
 from uuid import UUID
 
+from syncline.broker.data_folder import NODE_ID
 from syncline.broker.errors import (
     INVALID_REQUEST,
     MISMATCHED_ENDPOINT_TYPE,
@@ -20,7 +21,6 @@ from syncline.broker.features import UPGRADE
 from syncline.broker.topics import INTERNAL, Topic, check_topic_name
 from syncline.broker.wire import Answer, Api, Context
 
-NODE_ID = 1
 NO_AUTHORIZED_OPERATIONS = -2147483648
 TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11
 """Everything one may do with a topic where nothing is forbidden."""
