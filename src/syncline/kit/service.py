@@ -49,8 +49,9 @@ from syncline.kit.health import Check, Health
 from syncline.kit.http.breaker import Breaker, BreakerRule
 from syncline.kit.http.client import ServiceClient
 from syncline.kit.http.listener import advertised, bind
+from syncline.kit.http.pool import PooledTransport
 from syncline.kit.http.requests import Requests
-from syncline.kit.http.upstream import pooled_transport
+from syncline.kit.http.upstream import IDLE_SECONDS
 from syncline.kit.metrics import Metrics
 from syncline.kit.settings import ServiceSettings, load
 
@@ -88,7 +89,7 @@ class Service:
         self._resources: list[AbstractAsyncContextManager[object]] = []
         self._farewells: list[Callable[[], None]] = []
         self._directory: Directory | None = None
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._transport: PooledTransport | None = None
 
     def during(self, resource: T) -> T:
         """Open `resource` before the first request and close it after the last; they close in reverse.
@@ -115,10 +116,13 @@ class Service:
         return self._directory
 
     @property
-    def transport(self) -> httpx.AsyncHTTPTransport:
-        """Connections to other services, shared by all clients of this one."""
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """Connections to other services, shared by all clients of this one.
+
+        The bare transport: a client on top of it would keep one caller's cookies for the next.
+        """
         if self._transport is None:
-            self._transport = self.during(pooled_transport())
+            self._transport = self.during(PooledTransport(IDLE_SECONDS))
         return self._transport
 
     def client(

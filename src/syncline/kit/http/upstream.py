@@ -33,14 +33,6 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE
 IDLE_SECONDS: Final = 30
 
 
-def pooled_transport() -> httpx.AsyncHTTPTransport:
-    """Connections that are kept and shared by all callers of one process.
-
-    The bare transport: a client on top of it would keep one caller's cookies for the next.
-    """
-    return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None, keepalive_expiry=IDLE_SECONDS))
-
-
 class Reply:
     """An answer whose body is still to be read; `aclose` it, for until then its instance counts as busy."""
 
