@@ -310,17 +310,16 @@ class Cleaner:
         self._load()
 
     def expire(self, now_ms: int) -> None:
-        """Retention, and the rolling of segments that are old."""
+        """Retention."""
         for topic in self._topics:
-            segment_ms, retention_ms, retention_bytes = (
-                int(self._topics.config(topic, name)) for name in ("segment.ms", "retention.ms", "retention.bytes")
+            if "delete" not in self._topics.config(topic, "cleanup.policy"):
+                continue
+            retention_ms, retention_bytes = (
+                int(self._topics.config(topic, name)) for name in ("retention.ms", "retention.bytes")
             )
-            deletes = "delete" in self._topics.config(topic, "cleanup.policy")
             for partition in topic.partitions:
                 try:
-                    if deletes:
-                        partition.expire(retention_ms=retention_ms, retention_bytes=retention_bytes, now_ms=now_ms)
-                    partition.roll_if_older(segment_ms, now_ms)
+                    partition.expire(retention_ms=retention_ms, retention_bytes=retention_bytes, now_ms=now_ms)
                 except OSError as exc:
                     log.error("%s: retention failed, it is tried again: %s", partition.folder.name, exc)
 

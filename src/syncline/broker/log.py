@@ -78,6 +78,7 @@ class PartitionLog:
         folder: Path,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        segment_ms: int = LONG_MAX,
         sync: bool = False,
         flush_messages: int = LONG_MAX,
         files: OpenFiles | None = None,
@@ -89,6 +90,8 @@ class PartitionLog:
         """
         self.folder = folder
         self.segment_bytes = segment_bytes
+        self.segment_ms = segment_ms
+        """A batch so much newer than the first of its segment begins another; by the records' times, as in Kafka."""
         self.sync = sync
         """Every append is durable before it is acknowledged."""
         self.flush_messages = flush_messages
@@ -140,7 +143,7 @@ class PartitionLog:
 
     def _append(self, data: bytes, found: list[Batch]) -> int:
         count = sum([batch.last_delta + 1 for batch in found])
-        active = self._with_room(len(data), count)
+        active = self._with_room(len(data), count, max([batch.max_timestamp for batch in found]))
         sync = self.sync or self.end_offset + count - self._synced_to >= self.flush_messages
         view = memoryview(data)
         first = offset = self.end_offset
@@ -189,12 +192,17 @@ class PartitionLog:
         self._failing = True
         return StorageError(exc)
 
-    def _with_room(self, size: int, offsets: int) -> Segment:
+    def _with_room(self, size: int, offsets: int, newest_ms: int) -> Segment:
         active = self._segments[-1]
         full = active.size + size > self.segment_bytes
-        if active.size and (full or self.end_offset + offsets - active.base_offset > LARGEST_RELATIVE):
-            return self._roll()
+        if full or self.end_offset + offsets - active.base_offset > LARGEST_RELATIVE or self._spans(active, newest_ms):
+            return self.roll()
         return active
+
+    def _spans(self, active: Segment, newest_ms: int) -> bool:
+        """Whether the segment would hold more time than it may; records without a time do not count."""
+        first = active.first_timestamp
+        return first is not None and newest_ms - first > self.segment_ms
 
     def _sync_sealed(self) -> None:
         for segment in self._unsealed:
@@ -210,8 +218,13 @@ class PartitionLog:
             sync_folder(self.folder)
             self._folder_changed = False
 
-    def _roll(self) -> Segment:
-        """Begin a new segment. Its file is made at once: when all before it is gone, it alone tells the log's end."""
+    def roll(self) -> Segment:
+        """Begin a new segment, unless the newest is empty.
+
+        Its file is made at once: when all before it is gone, it alone tells the log's end.
+        """
+        if not self._segments[-1].size:
+            return self._segments[-1]
         segment = Segment(self.folder, self.end_offset, self._files)
         try:
             self._begin(segment, sync=self.sync)
@@ -376,15 +389,6 @@ class PartitionLog:
         """First offset of the newest segment."""
         return self._bases[-1]
 
-    def roll_if_older(self, segment_ms: int, now_ms: int) -> None:
-        """Begin a new segment when the newest one's first record is older than `segment_ms`."""
-        active = self._segments[-1]
-        if not active.size:
-            return
-        first = active.first_timestamp
-        if now_ms - (active.written_ms if first is None else first) > segment_ms:
-            self._roll()
-
     def expire(self, *, retention_ms: int, retention_bytes: int, now_ms: int) -> bool:
         """Remove the oldest segments beyond either limit (-1: no limit); whether any went."""
         before = self.start_offset
@@ -397,7 +401,7 @@ class PartitionLog:
         only = self._segments[0]
         if len(self._segments) == 1 and only.size and self._too_old(only, retention_ms, now_ms):
             # A newest segment whose records are all too old is closed, so that it can go too.
-            self._roll()
+            self.roll()
             self.delete_before(self.end_offset)
         return self.start_offset > before
 

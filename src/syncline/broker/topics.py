@@ -150,6 +150,12 @@ class Topics:
         """How large one file of a topic's logs may grow."""
         return int(topic.configs.get(SMALL_SEGMENTS.name) or self.config(topic, "segment.bytes"))
 
+    def segment_ms(self, topic: Topic) -> int:
+        """How much time one file of a topic's logs may span; compaction must not wait longer than it may (KIP-354)."""
+        most = int(self.config(topic, "segment.ms"))
+        compacted = "compact" in self.config(topic, "cleanup.policy")
+        return min(most, int(self.config(topic, "max.compaction.lag.ms"))) if compacted else most
+
     def rules(self, topic: Topic) -> Rules:
         """What a topic takes from producers."""
         if topic.rules is None:
@@ -202,6 +208,7 @@ class Topics:
         return PartitionLog(
             self.folder / f"{topic.name}-{number}",
             segment_bytes=self.segment_bytes(topic),
+            segment_ms=self.segment_ms(topic),
             sync=topic.internal or self._settings.text("flush") == "always",
             flush_messages=int(self.config(topic, "flush.messages")),
             files=self._files,
@@ -283,6 +290,7 @@ class Topics:
         topic.rules = None
         for partition in topic.partitions:
             partition.segment_bytes = self.segment_bytes(topic)
+            partition.segment_ms = self.segment_ms(topic)
             partition.flush_messages = int(self.config(topic, "flush.messages"))
 
     def _store(self, topic: Topic, partitions: int, configs: Mapping[str, str]) -> None:

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without saying so
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 from crc32c import crc32c
 from hypothesis import given, settings
@@ -52,10 +58,6 @@ def partition(tmp_path: Path) -> Iterator[PartitionLog]:
 def put(log: PartitionLog, key: str | None, value: str | None, now: int = NOW - DAY) -> int:
     encoded = None if key is None else key.encode()
     return log.append_records([(encoded, None if value is None else value.encode())], now)
-
-
-def roll(log: PartitionLog) -> None:
-    log.roll_if_older(-1, NOW * 2)
 
 
 def clean(log: PartitionLog, cleaned_to: int = 0, now: int = NOW, rules: Rules = RULES) -> int:
@@ -105,7 +107,7 @@ def readable(log: PartitionLog) -> list[Record]:
 def test_the_last_record_of_each_key_stays_where_it_was(partition: PartitionLog) -> None:
     for number in range(30):
         put(partition, f"k{number % 4}", f"v{number}")
-    roll(partition)
+    partition.roll()
     before = partition.size
     assert clean(partition) == 30
     assert found(partition) == [(n, f"k{n % 4}", f"v{n}") for n in range(26, 30)]
@@ -119,11 +121,11 @@ def test_what_is_not_sealed_or_too_young_or_undecided_is_left_alone(partition: P
     put(partition, "a", "1")
     put(partition, "a", "2")
     assert clean(partition) == 0
-    roll(partition)
+    partition.roll()
     young = Rules(DAY, 3 * DAY, 2**63 - 1, 0.0, 1 << 20)
     assert clean(partition, rules=young) == 0
     transactional(partition, 7, 0, "a", "3")
-    roll(partition)
+    partition.roll()
     assert clean(partition) == 2
     assert [value for _, _, value in found(partition)] == ["2", "3"]
 
@@ -131,10 +133,10 @@ def test_what_is_not_sealed_or_too_young_or_undecided_is_left_alone(partition: P
 def test_a_log_is_cleaned_when_enough_of_it_is_dirty_or_some_is_overdue(partition: PartitionLog) -> None:
     for number in range(40):
         put(partition, f"k{number}", "v")
-    roll(partition)
+    partition.roll()
     cleaned_to = clean(partition)
     put(partition, "k1", "w")
-    roll(partition)
+    partition.roll()
     half = Rules(DAY, 0, 2**63 - 1, 0.5, 1 << 20)
     assert job_for(partition, cleaned_to, half, NOW) is None
     assert job_for(partition, cleaned_to, Rules(DAY, 0, DAY // 2, 0.5, 1 << 20), NOW) is not None
@@ -144,17 +146,17 @@ def test_a_tombstone_stays_for_its_time_from_the_first_cleaning_on(partition: Pa
     put(partition, "a", "1")
     put(partition, "b", "1")
     put(partition, "a", None)
-    roll(partition)
+    partition.roll()
     cleaned_to = clean(partition)
     assert found(partition) == [(1, "b", "1"), (2, "a", None)]
     times = [record.timestamp for record in partition.records()]
     assert times == [NOW - DAY] * 2
     put(partition, "c", "1")
-    roll(partition)
+    partition.roll()
     cleaned_to = clean(partition, cleaned_to, NOW + DAY - 1)
     assert (2, "a", None) in found(partition)
     put(partition, "d", "1")
-    roll(partition)
+    partition.roll()
     clean(partition, cleaned_to, NOW + DAY + 1)
     assert found(partition) == [(1, "b", "1"), (3, "c", "1"), (4, "d", "1")]
 
@@ -162,7 +164,7 @@ def test_a_tombstone_stays_for_its_time_from_the_first_cleaning_on(partition: Pa
 def test_records_without_a_key_go(partition: PartitionLog) -> None:
     put(partition, None, "lost")
     put(partition, "a", "1")
-    roll(partition)
+    partition.roll()
     clean(partition)
     assert found(partition) == [(1, "a", "1")]
 
@@ -220,13 +222,13 @@ def test_an_aborted_transaction_leaves_nothing_and_hides_nothing(partition: Part
     partition.append_marker(7, 0, ABORT, NOW - DAY)
     transactional(partition, 7, 1, "b", "committed")
     partition.append_marker(7, 0, COMMIT, NOW - DAY)
-    roll(partition)
+    partition.roll()
     cleaned_to = clean(partition)
     expected = [(b"a", b"kept"), (b"b", b"committed")]
     assert [(r.key, r.value) for r in readable(partition)] == expected
     # Once its marker has gone as well, the transaction must not be listed as aborted any more.
     put(partition, "c", "1")
-    roll(partition)
+    partition.roll()
     clean(partition, cleaned_to, NOW + 2 * DAY)
     assert partition.producers.aborted == []
     assert [(r.key, r.value) for r in readable(partition)] == [*expected, (b"c", b"1")]
@@ -263,7 +265,7 @@ def test_the_last_batch_of_a_producer_stays_and_tells_its_sequence(partition: Pa
     for sequence in range(4):
         idempotent(partition, 7, sequence, "a", f"v{sequence}")
     put(partition, "a", "last")
-    roll(partition)
+    partition.roll()
     cleaned_to = clean(partition)
     assert found(partition) == [(4, "a", "last")]
     kept = [batch for batch, _ in partition.batches()]
@@ -277,7 +279,7 @@ def test_the_last_batch_of_a_producer_stays_and_tells_its_sequence(partition: Pa
     assert again.newest_time() == (4, NOW - DAY)
     again.producers.expire(NOW)
     put(again, "b", "1")
-    roll(again)
+    again.roll()
     clean(again, cleaned_to)
     assert [batch.base_offset for batch, _ in again.batches()] == [4, 5]
     again.close()
@@ -293,10 +295,10 @@ def test_the_marker_of_a_producer_that_has_nothing_else_stays_and_tells_its_epoc
     transactional(partition, 7, 0, "a", "1")
     partition.append_marker(7, 1, COMMIT, NOW - DAY)
     put(partition, "a", "last")
-    roll(partition)
+    partition.roll()
     cleaned_to = clean(partition)
     put(partition, "b", "1")
-    roll(partition)
+    partition.roll()
     clean(partition, cleaned_to, NOW + 2 * DAY)
     assert [batch.base_offset for batch, _ in partition.batches()] == [1, 2, 3]
     again = reopened_without_what_lies_beside(partition)
@@ -354,7 +356,7 @@ def test_a_crash_in_the_middle_of_a_swap_leaves_the_old_or_the_new(
 ) -> None:
     for number in range(30):
         put(partition, f"k{number % 4}", f"v{number}")
-    roll(partition)
+    partition.roll()
     old, new = found(partition), [(n, f"k{n % 4}", f"v{n}") for n in range(26, 30)]
     calls = 0
 
@@ -473,14 +475,39 @@ def test_segments_beyond_the_size_go_but_never_more_than_that(partition: Partiti
     assert not partition.expire(retention_ms=-1, retention_bytes=3 * one + 1, now_ms=NOW)
 
 
-def test_a_segment_is_closed_when_its_first_record_is_old_enough(partition: PartitionLog) -> None:
-    put(partition, "a", "1", NOW - DAY)
-    partition.roll_if_older(DAY, NOW)
-    assert partition.sealed == []
-    partition.roll_if_older(DAY - 1, NOW)
-    assert len(partition.sealed) == 1
-    partition.roll_if_older(DAY - 1, NOW)
-    assert len(partition.sealed) == 1
+def test_a_segment_spans_no_more_time_than_it_may_by_the_records_times(tmp_path: Path) -> None:
+    partition = PartitionLog(tmp_path / "t-0", segment_ms=DAY)
+    for now in (NOW, NOW - 3 * DAY, NOW + DAY, NOW + DAY + 1, NOW, -1, NOW + 2 * DAY + 1, NOW + 2 * DAY + 2):
+        put(partition, "k", "v", now)
+    assert [segment.base_offset for segment in partition.sealed] == [0, 3]
+    assert partition.active_base == 7
+    partition.close()
+    again = PartitionLog(tmp_path / "t-0", segment_ms=DAY)
+    put(again, "k", "v", NOW + 4 * DAY)
+    assert again.active_base == 8
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("configs", "span"),
+    [
+        ({"segment.ms": "500"}, 500),
+        ({"segment.ms": "500", "max.compaction.lag.ms": "300"}, 500),
+        ({"segment.ms": "500", "max.compaction.lag.ms": "300", "cleanup.policy": "compact"}, 300),
+    ],
+)
+def test_a_topic_says_how_much_time_a_segment_spans(tmp_path: Path, configs: dict[str, str], span: int) -> None:
+    with BrokerThread(tmp_path) as thread:
+        thread.create_topic("t", 1, configs)
+        log = thread.broker.topics.partition("t", 0)
+        assert log.segment_ms == span
+        admin = AdminClient({"bootstrap.servers": thread.bootstrap_servers})
+        change = ConfigEntry("segment.ms", "200", incremental_operation=AlterConfigOpType.SET)
+        (done,) = admin.incremental_alter_configs(
+            [ConfigResource(ResourceType.TOPIC, "t", incremental_configs=[change])]
+        ).values()
+        done.result(20)
+        assert log.segment_ms == 200
 
 
 # -- anything --------------------------------------------------------------------------------
@@ -539,7 +566,7 @@ def test_readers_always_find_the_latest_value_of_every_key(
                 if commits:
                     model[key] = f"f-{now}"
             case ("roll",):
-                log.roll_if_older(-1, now * 2)
+                log.roll()
             case ("clean",):
                 cleaned_to = clean(log, cleaned_to, now)
             case ("reopen",):
