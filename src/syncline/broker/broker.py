@@ -32,7 +32,7 @@ from syncline.broker.listeners import listeners_of
 from syncline.broker.log import PartitionLog
 from syncline.broker.metrics import Metrics
 from syncline.broker.scram_users import scram_user
-from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, Topics
+from syncline.broker.topics import METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic, Topics
 from syncline.broker.transactions import Transactions
 from syncline.broker.upkeep import Upkeep
 from syncline.clock import SYSTEM_CLOCK
@@ -215,6 +215,11 @@ class Broker:
         self.topics = Topics(self.folder, self.settings, self._metadata, self._files, self._flusher.due)
         self.topics.replay(topics)
         self.features = Features(self._metadata, levels)
+        self._open_groups()
+        self.transactions = Transactions(self)
+        log.info("recovered %d topic(s) in %.3f s", len(topics), time.monotonic() - began)
+
+    def _open_groups(self) -> None:
         offsets = self.topics.get(OFFSETS_TOPIC)
         if offsets is None:
             offsets = self.topics.create(
@@ -229,8 +234,6 @@ class Broker:
             asyncio.get_running_loop(),
             CoordinatorConfig.of(self.settings),
         )
-        self.transactions = Transactions(self)
-        log.info("recovered %d topic(s) in %.3f s", len(topics), time.monotonic() - began)
 
     def _add_users(self) -> None:
         """Those who have a credential keep it: it may be newer than what the broker is started with each time."""
@@ -278,7 +281,7 @@ class Broker:
         topic = self.topics.get(name)
         if topic is None:
             return False
-        self.topics.delete(topic)
+        self.delete(topic)
         return True
 
     # -- what handlers need -------------------------------------------------------------------
@@ -286,6 +289,21 @@ class Broker:
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
+
+    def delete(self, topic: Topic) -> None:
+        """Delete a topic with its records and its committed offsets; KafkaError when that cannot be written down.
+
+        With an internal topic goes all that was replayed from it. As in Kafka, there is soon another one.
+        """
+        self.topics.delete(topic)
+        if topic.name == OFFSETS_TOPIC:
+            self.groups.close()
+            self._open_groups()
+            return
+        if topic.name == TRANSACTIONS_TOPIC:
+            self.transactions.forget_all()
+        with contextlib.suppress(KafkaError):  # it was logged; the offsets of a topic that is gone harm nobody
+            self.groups.forget_topic(topic.name)
 
     def store_settings(self, scope: str, name: str, configs: Mapping[str, str]) -> None:
         """Replace what was set while running, for a "broker" (all brokers where the name is empty) or a "group"."""

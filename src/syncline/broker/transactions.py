@@ -289,8 +289,12 @@ class Transactions:
         self._known[stored.id] = stored
         return stored
 
+    def forget_all(self) -> None:
+        """The log is gone."""
+        self._known.clear()
+
     def _forget(self, transaction: Transaction) -> None:
-        (partition,) = self._broker.topics.get(TRANSACTIONS_TOPIC).partitions
+        partition = self._broker.topics.get(TRANSACTIONS_TOPIC).partitions[0]
         partition.append_records([(encode_key(transaction.id), None)], self._broker.now_ms())
         del self._known[transaction.id]
 

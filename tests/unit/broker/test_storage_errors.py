@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without saying so
     AdminClient,
     AlterConfigOpType,
@@ -282,3 +283,18 @@ async def test_what_cannot_be_synced_stays_due(tmp_path: Path, disk: Disk, synce
     assert synced.count(segment(0)) == 2
     for log in logs:
         log.close()
+
+
+def test_a_deletion_that_cannot_be_written_down_is_answered_so_and_did_not_happen(tmp_path: Path, disk: Disk) -> None:
+    with BrokerThread(tmp_path) as broker:
+        broker.create_topic("t")
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        disk.refuse("pwritev", errno.ENOSPC)
+        (done,) = admin.delete_topics(["t"]).values()
+        with pytest.raises(KafkaException) as refused:
+            done.result(30)
+        assert refused.value.args[0].code() == KAFKA_STORAGE_ERROR
+        assert broker.broker.topics.get("t") is not None
+        disk.mend()
+        (done,) = admin.delete_topics(["t"]).values()
+        done.result(30)

@@ -153,6 +153,7 @@ def delete_topics(broker: Any, request: Any, context: Context) -> Answer:
         answer: dict[str, Any] = {"name": name, "topic_id": topic_id, "error_code": NONE, "error_message": None}
         try:
             topic = _doomed(broker, name, topic_id, wanted)
+            broker.delete(topic)
         except KafkaError as exc:
             answer.update(error_code=exc.code, error_message=exc.message)
             twin = broker.topics.get(name) if name is not None else None
@@ -160,8 +161,6 @@ def delete_topics(broker: Any, request: Any, context: Context) -> Answer:
                 answer["topic_id"] = twin.id
         else:
             answer.update(name=topic.name, topic_id=topic.id)
-            broker.topics.delete(topic)
-            broker.groups.forget_topic(topic.name)
         answers.append(answer)
     return {"responses": answers}
 
