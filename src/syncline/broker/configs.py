@@ -436,7 +436,6 @@ class Settings:
         self.of_broker: dict[str, str] = {}
         self.of_cluster: dict[str, str] = {}
         self.of_group: dict[str, dict[str, str]] = {}
-        self.unknown = sorted(name for name in self.given if server_setting(name) is None)
         for name, value in self.given.items():
             setting = server_setting(name)
             if setting is not None:

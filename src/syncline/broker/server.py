@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from syncline.broker.broker import Broker
-from syncline.broker.configs import BROKER
+from syncline.broker.configs import BROKER, server_setting
 from syncline.broker.errors import BrokerError
 from syncline.broker.files import allow_most_files
 from syncline.broker.kafka_keys import WITHOUT_EFFECT
@@ -56,7 +56,7 @@ def serve(
             settings,
             users,
         )
-        for text in remarks(broker.settings.unknown):
+        for text in remarks(broker.settings.given):
             log.warning("%s", text)
         _keep_memory()
         asyncio.run(_serve(broker))
@@ -76,16 +76,14 @@ def _folder(settings: Mapping[str, str]) -> Path:
     return DEFAULT_FOLDER
 
 
-def remarks(unknown: Iterable[str]) -> list[str]:
+def remarks(given: Iterable[str]) -> list[str]:
     """What is said about keys that do nothing: Kafka's own in one line, each that nobody knows in another."""
-    names = sorted(unknown)
-    known = [name for name in names if name in WITHOUT_EFFECT]
-    found = [f"without effect on a single node: {', '.join(known)}"] if known else []
-    for name in names:
-        if name not in WITHOUT_EFFECT:
-            near = difflib.get_close_matches(name, [*BROKER, *WITHOUT_EFFECT], n=1, cutoff=0.75)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            found.append(f"setting {name} is not known and has no effect{hint}")
+    idle = sorted(name for name in given if name in WITHOUT_EFFECT)
+    found = [f"without effect on a single node: {', '.join(idle)}"] if idle else []
+    for name in sorted(name for name in given if name not in WITHOUT_EFFECT and server_setting(name) is None):
+        near = difflib.get_close_matches(name, [*BROKER, *WITHOUT_EFFECT], n=1, cutoff=0.75)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        found.append(f"setting {name} is not known and has no effect{hint}")
     return found
 
 

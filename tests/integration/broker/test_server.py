@@ -160,6 +160,8 @@ def test_the_first_user_of_a_broker_that_asks_everybody_for_a_password(tmp_path:
 
 def test_keys_that_do_nothing_are_named_once_with_what_was_meant() -> None:
     assert remarks(["num.io.threads", "broker.id"]) == ["without effect on a single node: broker.id, num.io.threads"]
+    assert remarks({"log.preallocate": "true"}) == ["without effect on a single node: log.preallocate"]
+    assert remarks(["num.partitions", "compression.lz4.level", "listener.name.x.ssl.client.auth"]) == []
     assert remarks(["log.retention.hour", "zzz"]) == [
         "setting log.retention.hour is not known and has no effect; did you mean log.retention.hours?",
         "setting zzz is not known and has no effect",
