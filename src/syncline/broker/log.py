@@ -426,10 +426,8 @@ class PartitionLog:
             segment.close()
         made.moved(old[0].path, self._files)
         within = range(old[0].base_offset, self._bases[end])
-        self.producers.aborted = [
-            *(each for each in self.producers.aborted if each.last_offset not in within),
-            *aborted,
-        ]
+        others = (each for each in self.producers.aborted if each.last_offset not in within)
+        self.producers.aborted = sorted((*others, *aborted), key=lambda each: each.last_offset)
         self._segments[first:end] = [made]
         self._bases[first:end] = [made.base_offset]
         self._unsealed = [*(segment for segment in self._unsealed if segment not in old), made]

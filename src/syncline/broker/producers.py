@@ -7,9 +7,11 @@ offset, and aborted ones are listed for readers. State is rebuilt from the log a
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from crc32c import crc32c
@@ -64,8 +66,6 @@ class Entry:
 
     epoch: int
     written: deque[Written] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    open_since: int | None = None
-    """First offset of its open transaction."""
     coordinator_epoch: int = -1
     last_timestamp: int = -1
     last_offset: int | None = None
@@ -81,12 +81,15 @@ class Producers:
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
+        self.open: dict[int, int] = {}
+        """First offsets of open transactions by producer, the oldest first."""
         self.aborted: list[Aborted] = []
+        """In the order of their markers."""
 
     def knows(self, producer_id: int, epoch: int) -> bool:
         """Whether the coordinator need not be asked: the producer's transaction is open here, or its epoch is over."""
         entry = self.entries.get(producer_id)
-        return entry is not None and (epoch < entry.epoch or (epoch == entry.epoch and entry.open_since is not None))
+        return entry is not None and (epoch < entry.epoch or (epoch == entry.epoch and producer_id in self.open))
 
     def check(self, batch: Batch, *, from_zero: bool = False) -> Written | None:
         """The earlier batch that `batch` repeats, or None when it is new.
@@ -116,7 +119,7 @@ class Producers:
             expected = (entry.last_sequence + 1) & 0x7FFFFFFF
         if batch.base_sequence != expected:
             raise _out_of_order(batch, expected)
-        if entry.open_since is not None and not batch.transactional:
+        if batch.producer_id in self.open and not batch.transactional:
             raise KafkaError(
                 INVALID_TXN_STATE, f"producer {batch.producer_id} has a transaction open, the batch is outside of it"
             )
@@ -128,8 +131,7 @@ class Producers:
             return
         entry = self.entries.get(batch.producer_id)
         if entry is None or entry.epoch != batch.producer_epoch:
-            open_since = entry.open_since if entry is not None else None
-            entry = self.entries[batch.producer_id] = Entry(batch.producer_epoch, open_since=open_since)
+            entry = self.entries[batch.producer_id] = Entry(batch.producer_epoch)
         last_offset = base_offset + batch.last_delta
         entry.last_timestamp = batch.max_timestamp
         entry.last_offset = last_offset
@@ -137,8 +139,8 @@ class Producers:
             entry.written.append(
                 Written(batch.base_sequence, batch.last_sequence, base_offset, last_offset, batch.max_timestamp)
             )
-        if batch.transactional and entry.open_since is None:
-            entry.open_since = base_offset
+        if batch.transactional:
+            self.open.setdefault(batch.producer_id, base_offset)
 
     def check_marker(self, producer_id: int, epoch: int, coordinator_epoch: int) -> None:
         """KafkaError for a marker of an epoch, the producer's or the coordinator's, that is over."""
@@ -161,7 +163,7 @@ class Producers:
             entry.last_offset = None
         entry.coordinator_epoch = marker.coordinator_epoch
         entry.last_timestamp = marker.timestamp
-        first, entry.open_since = entry.open_since, None
+        first = self.open.pop(marker.producer_id, None)
         if marker.kind != ABORT or first is None:
             return None
         stable = self.first_open()
@@ -171,11 +173,16 @@ class Producers:
 
     def first_open(self) -> int | None:
         """The first offset of the oldest open transaction."""
-        return min((e.open_since for e in self.entries.values() if e.open_since is not None), default=None)
+        return next(iter(self.open.values()), None)
 
     def aborted_between(self, first: int, end: int) -> Iterator[Aborted]:
         """Aborted transactions with records in first..end (end not included)."""
-        return (a for a in self.aborted if a.last_offset >= first and a.first_offset < end)
+        for number in range(bisect_left(self.aborted, first, key=attrgetter("last_offset")), len(self.aborted)):
+            each = self.aborted[number]
+            if each.first_offset < end:
+                yield each
+            if each.stable_offset >= end:
+                return  # whatever was aborted later began later, too
 
     def forget_aborted(self, before: int) -> None:
         """Aborted transactions that ended before an offset are in nobody's way any more."""
@@ -187,7 +194,7 @@ class Producers:
         old = [
             producer
             for producer, entry in self.entries.items()
-            if entry.open_since is None and entry.last_timestamp < before_ms
+            if producer not in self.open and entry.last_timestamp < before_ms
         ]
         for producer in old:
             del self.entries[producer]
@@ -207,7 +214,7 @@ class Producers:
                 (entry.written[-1].last_offset - entry.written[-1].base_offset) if entry.written else 0,
                 entry.last_timestamp,
                 entry.coordinator_epoch,
-                -1 if entry.open_since is None else entry.open_since,
+                self.open.get(producer, -1),
             )
             for producer, entry in self.entries.items()
         )
@@ -222,13 +229,16 @@ class Producers:
         (count,) = struct.unpack_from(">i", body)
         if version != 1 or crc32c(body) != crc or len(body) != 4 + count * _ENTRY.size:
             return False
+        opened = []
         for producer, epoch, sequence, last, delta, stamp, coordinator, first in _ENTRY.iter_unpack(body[4:]):
             entry = Entry(epoch, coordinator_epoch=coordinator, last_timestamp=stamp)
             entry.last_offset = None if last < 0 else last
             if last >= 0 and sequence >= 0:
                 entry.written.append(Written(sequence - delta & 0x7FFFFFFF, sequence, last - delta, last, stamp))
-            entry.open_since = None if first < 0 else first
             self.entries[producer] = entry
+            if first >= 0:
+                opened.append((first, producer))
+        self.open = {producer: first for first, producer in sorted(opened)}
         return True
 
 

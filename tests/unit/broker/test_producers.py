@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncline.broker.errors import (
     INVALID_PRODUCER_EPOCH,
@@ -130,3 +132,35 @@ def test_the_coordinator_is_asked_about_what_is_not_open(partition: Partition) -
     assert not partition.producers.knows(7, 2)
     partition.mark(epoch=1)
     assert not partition.producers.knows(7, 1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["write", COMMIT, ABORT]), st.integers(1, 3))),
+    st.integers(0, 120),
+    st.integers(0, 120),
+)
+def test_what_readers_must_wait_for_and_skip_is_what_the_whole_log_says(
+    steps: list[tuple[int, str | int, int]], first: int, end: int
+) -> None:
+    producers, offset = Producers(), 0
+    running: dict[int, int] = {}
+    aborted: list[tuple[int, int, int]] = []
+    for producer, step, count in steps:
+        if step == "write":
+            running.setdefault(producer, offset)
+            written = batch(0, count, transactional=True)._replace(producer_id=producer)
+            producers.absorb(written, offset)
+            offset += count
+        else:
+            producers.end(Marker(producer, 0, int(step), NOW), offset)
+            began = running.pop(producer, None)
+            if began is not None and step == ABORT:
+                aborted.append((producer, began, offset))
+            offset += 1
+        restored = Producers()
+        assert restored.restore(producers.snapshot())
+        assert producers.first_open() == restored.first_open() == min(running.values(), default=None)
+    to_skip = {
+        (each.producer_id, each.first_offset, each.last_offset) for each in producers.aborted_between(first, end)
+    }
+    assert to_skip == {each for each in aborted if each[2] >= first and each[1] < end}

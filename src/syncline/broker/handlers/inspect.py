@@ -117,7 +117,7 @@ def _producers(broker: Any, topic: str, number: int) -> dict[str, Any]:
                 "last_sequence": entry.last_sequence,
                 "last_timestamp": entry.last_timestamp,
                 "coordinator_epoch": entry.coordinator_epoch,
-                "current_txn_start_offset": -1 if entry.open_since is None else entry.open_since,
+                "current_txn_start_offset": partition.producers.open.get(producer_id, -1),
             }
             for producer_id, entry in partition.producers.entries.items()
         ],
