@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.processes import BrokerProgram
-from tests.servers import wait_for
+from tests.servers import Database, wait_for
 from tests.shop_processes import ServiceProgram
 from tests.unit.shop.stocks import TOPIC, read
 
@@ -35,12 +35,14 @@ class Instances:
     def order(self, number: int, mode: str, *, database: str = "orders") -> ServiceProgram:
         return self._service("order", number, database, ORDER_WRITE_MODE=mode)
 
-    def catalog(self) -> ServiceProgram:
-        return self._service("catalog", 1, "catalog")
+    def catalog(self, *, database: str = "catalog") -> ServiceProgram:
+        return self._service("catalog", 1, database)
 
     def _service(self, name: str, number: int, database: str, **settings: str) -> ServiceProgram:
         environment = {
-            f"{name.upper()}_DATABASE_URL": f"sqlite:///{self._folder / database}.db",
+            f"{name.upper()}_DATABASE_URL": database
+            if "://" in database
+            else f"sqlite:///{self._folder / database}.db",
             f"{name.upper()}_BOOTSTRAP_SERVERS": self.broker.bootstrap,
             **settings,
         }
@@ -97,6 +99,22 @@ def test_with_an_outbox_orders_are_taken_without_a_broker_and_reach_the_catalog_
         return {order["status"] for order in living.get(PATH).json()}
 
     wait_for(lambda: statuses() == {"CONFIRMED"}, "all orders are confirmed", 30)
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+def test_services_on_one_database_publish_what_is_theirs_and_nothing_else(
+    instances: Instances, new_database: Callable[[str], Database], kind: str
+) -> None:
+    """Two that publish one table would publish everything twice, and mix up the order of a key's records."""
+    database = new_database(kind)
+    order = instances.order(1, "outbox", database=database.url)
+    catalog = instances.catalog(database=database.url)
+    for _ in range(10):
+        place(order)
+    wait_for(lambda: {o["status"] for o in order.get(PATH).json()} == {"CONFIRMED"}, "all orders are confirmed", 30)
+    wait_for(lambda: catalog.get("/catalog-service/catalogs/CATALOG-0001").json()["stock"] == 90, "ten are sold")
+    assert database.query("SELECT topic, COUNT(*) FROM outbox GROUP BY topic") == [(TOPIC, 10)]
+    assert database.query("SELECT topic, COUNT(*) FROM catalog_outbox GROUP BY topic") == [("stock-decisions", 10)]
 
 
 def test_databases_of_their_own_are_kept_in_step_through_the_topic(instances: Instances) -> None:

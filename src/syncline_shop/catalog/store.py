@@ -58,7 +58,8 @@ RESERVATIONS = Table(
 )
 
 INBOX = inbox_tables(TABLES)
-OUTBOX = outbox_table(TABLES)
+OUTBOX = outbox_table(TABLES, "catalog_outbox")
+"""The order service has one, too, and on a server both may be in one database."""
 
 _PRODUCT = [column for column in CATALOG.columns if column.name != "id"]
 

@@ -45,10 +45,13 @@ E = TypeVar("E", bound=msgspec.Struct)
 _BYTES: Final = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
-def outbox_table(tables: MetaData) -> Table:
-    """Declare `outbox` among a service's own tables."""
+def outbox_table(tables: MetaData, name: str = "outbox") -> Table:
+    """Declare an outbox among a service's own tables.
+
+    Services that share a database need names that differ: whoever publishes a table publishes all that is in it.
+    """
     return Table(
-        "outbox",
+        name,
         tables,
         Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
         Column("event_id", String(200), nullable=False, unique=True),
@@ -58,7 +61,7 @@ def outbox_table(tables: MetaData) -> Table:
         Column("headers", _BYTES, nullable=False),
         Column("created_at", Moment, nullable=False),
         Column("published_at", Moment),
-        Index("outbox_by_publication", "published_at", "id"),
+        Index(f"{name}_by_publication", "published_at", "id"),
         # The default collations of MariaDB and MySQL take a and A for the same id.
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
