@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -87,7 +87,7 @@ def main() -> int:
         # A wrong option or argument; the class lives in click or in typer, as typer's version has it.
         if not hasattr(exc, "format_message"):
             raise
-        return _failed(exc.format_message(), getattr(exc, "exit_code", 2))
+        return _failed(_said(exc), getattr(exc, "exit_code", 2))
     return status
 
 
@@ -100,6 +100,13 @@ def _run() -> int | None:
             raise exc.__context__ from None
         raise
     return status
+
+
+def _said(error: Any) -> str:
+    """What is wrong with the command line; for a misspelt option with the nearest ones, as for commands."""
+    if near := getattr(error, "possibilities", None):
+        return f"No such option: {error.option_name}. Did you mean {' or '.join(sorted(near))}?"
+    return str(error.format_message())
 
 
 def _failed(text: str, status: int) -> int:

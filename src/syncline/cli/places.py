@@ -32,7 +32,8 @@ def free_port() -> int:
 
 
 def refuse_taken_ports(ports: Mapping[str, int]) -> None:
-    """ConfigError for the first of these ports (option to number) that another program listens on."""
+    """ConfigError for those of these ports (option to number) that other programs listen on."""
+    taken: dict[str, int] = {}
     for option, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,9 +44,16 @@ def refuse_taken_ports(ports: Mapping[str, int]) -> None:
                     raise ConfigError(
                         f"port {port} cannot be used: {exc.strerror}; choose another with {option}"
                     ) from exc
-                raise ConfigError(
-                    f"port {port} is taken by another program; choose another with {option}, or 0 for a free one"
-                ) from exc
+                taken[option] = port
+    if not taken:
+        return
+    numbers, options = ", ".join(map(str, taken.values())), ", ".join(taken)
+    if len(taken) == 1:
+        raise ConfigError(
+            f"port {numbers} is taken by another program; choose another with {options}, or 0 for a free one"
+        )
+    whose = ", perhaps this command running elsewhere" if len(taken) == len(ports) else ""
+    raise ConfigError(f"ports {numbers} are taken by other programs{whose}; choose others with {options}, or 0")
 
 
 def reachable(bootstrap: str) -> str:
@@ -101,10 +109,21 @@ class DatabasePlace:
             raise ConfigError("--database is no URL like mariadb://user:password@host:port/database") from exc
         if url.scheme == "sqlite":
             return cls.sqlite(Path(url.path.removeprefix("/")))
+        if url.scheme == "jdbc":
+            raise ConfigError(
+                "--database is no JDBC URL: leave jdbc: out, and write user and password before the host, as in "
+                "mariadb://user:password@host:port/database"
+            )
         if url.scheme not in _DEFAULT_PORTS:
             known = ", ".join([*_DEFAULT_PORTS, "sqlite"])
             raise ConfigError(f"--database begins with {url.scheme or 'nothing'}://, and known are {known}")
         name = url.path.removeprefix("/")
+        if "@" in f"{name}{url.query}{url.fragment}":
+            # Most likely the rest of a password, so nothing of it is repeated.
+            raise ConfigError(
+                "--database has an @ behind the host: within user and password write %40 for @, %2F for /, "
+                "%3F for ? and %23 for #"
+            )
         if not url.hostname or not name:
             raise ConfigError(
                 f"--database names no host or no database: write {url.scheme}://user:password@host/database"

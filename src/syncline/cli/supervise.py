@@ -115,8 +115,10 @@ class Child:
         status = self.process.poll()
         if status is None:
             return
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        raise ChildFailed(f"{self.name} {how}: {self.last_words() or 'it said nothing'}")
+        if status < 0:
+            # Who is killed has no last words; the last line of the log is about something else.
+            raise ChildFailed(f"{self.name} was killed by signal {-status}; its log is {self.log}")
+        raise ChildFailed(f"{self.name} ended with status {status}: {self.last_words() or 'it said nothing'}")
 
     def last_words(self) -> str:
         """The last line that the child wrote to its log since it was started."""

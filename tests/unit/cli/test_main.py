@@ -57,7 +57,8 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     [
         (["tpoics"], "No such command 'tpoics'. Did you mean 'topics'?"),
         (["topics", "create"], "Missing argument"),
-        (["consume", "t", "--from-begining"], "No such option: --from-begining"),
+        (["consume", "t", "--from-begining"], "No such option: --from-begining. Did you mean --from-beginning?"),
+        (["up", "--nothing-like-it"], "No such option: --nothing-like-it"),
         (["up", "--gateway-port", "70000"], "Invalid value for '--gateway-port'"),
     ],
 )

@@ -45,6 +45,10 @@ def test_a_relative_sqlite_file_is_made_absolute() -> None:
         ("mariadb://u:hidden/d", "no URL like mariadb://user:password@host:port/database"),
         ("mariadb://u:hidden@h", "names no host or no database"),
         ("just-a-name", "begins with nothing://"),
+        ("jdbc:mariadb://h/d?user=u&password=hidden", "leave jdbc: out"),
+        ("mariadb://u:p@hidden/hidden@h:3306/d", "write %40 for @, %2F for /"),
+        ("mariadb://u:p?hidden@h/d", "no URL like"),
+        ("mariadb://u:p#hidden@h/d", "no URL like"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_its_password(url: str, said: str) -> None:
@@ -67,6 +71,16 @@ def test_a_taken_port_is_named_with_its_option() -> None:
         with pytest.raises(ConfigError, match=f"port {port} is taken by another program; choose.* --connect-port"):
             refuse_taken_ports({"--gateway-port": 0, "--connect-port": port})
     refuse_taken_ports({"--gateway-port": 0, "--connect-port": port})
+
+
+def test_all_taken_ports_are_named_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = {"--gateway-port": one.getsockname()[1], "--connect-port": two.getsockname()[1]}
+        numbers, options = ", ".join(map(str, ports.values())), "--gateway-port, --connect-port"
+        with pytest.raises(ConfigError, match=f"ports {numbers} are taken by other programs; .* {options}"):
+            refuse_taken_ports({**ports, "--broker-port": 0})
+        with pytest.raises(ConfigError, match="perhaps this command running elsewhere"):
+            refuse_taken_ports(ports)
 
 
 def test_a_broker_is_reachable_at_any_of_its_addresses() -> None:

@@ -100,7 +100,7 @@ def test_a_child_that_is_killed_later_is_noticed(program: Callable[..., Program]
         child = supervisor.start(program("steady", STEADY))[0]
         supervisor.ready(child)
         child.process.kill()
-        with pytest.raises(ChildFailed, match="steady was killed by signal 9"):
+        with pytest.raises(ChildFailed, match=f"steady was killed by signal 9; its log is {tmp_path}/logs/steady.log"):
             supervisor.watch()
 
 
