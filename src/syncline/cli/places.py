@@ -94,8 +94,9 @@ class DatabasePlace:
     def sqlite(cls, file: Path) -> Self:
         """A file, which the first who opens it makes."""
         path = file.absolute()
+        near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         return cls(
-            url=f"sqlite:///{path}", shown=f"sqlite:///{path}", jdbc_url=f"jdbc:sqlite:{path}", user="", password=""
+            url=f"sqlite:///{path}", shown=f"sqlite:///{near}", jdbc_url=f"jdbc:sqlite:{path}", user="", password=""
         )
 
     @classmethod

@@ -243,7 +243,7 @@ class Shop:
         return [
             ("gateway", self.gateway_url, "customers"),
             *((child.name, str(child.address), "the gateway") for child in services),
-            *([("console", self.console_url, "tables, topics, connectors")] if console else []),
+            *([("console", self.console_url, "tables and topics")] if console else []),
             ("discovery", self.discovery_url, "who runs where"),
             ("Connect REST", self.connect_url, "operators, curl"),
             ("broker", self.bootstrap, "Kafka clients"),

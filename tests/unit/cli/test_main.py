@@ -39,8 +39,11 @@ def test_the_version_is_printed() -> None:
         ["up"],
         ["broker"],
         ["connect-standalone"],
+        ["connect-distributed"],
+        ["console"],
         ["produce"],
         ["consume"],
+        *(["dead-letters", verb] for verb in ("list", "show", "replay", "discard")),
         *(["topics", verb] for verb in ("list", "create", "describe", "delete")),
         *(["connectors", verb] for verb in ("list", "create", "status", "pause", "resume", "restart", "delete")),
     ],
@@ -50,6 +53,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     done = syncline(*command, "--help")
     assert done.returncode == 0
     assert b"Usage: syncline" in done.stdout
+    assert "…" not in done.stdout.decode(), "nothing is cut off"
 
 
 @pytest.mark.parametrize(

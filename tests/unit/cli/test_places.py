@@ -35,7 +35,9 @@ def test_user_and_password_are_decoded_for_the_connector() -> None:
 
 
 def test_a_relative_sqlite_file_is_made_absolute() -> None:
-    assert DatabasePlace.of("sqlite:///shop.db").jdbc_url == f"jdbc:sqlite:{Path('shop.db').absolute()}"
+    place = DatabasePlace.of("sqlite:///shop.db")
+    assert place.jdbc_url == f"jdbc:sqlite:{Path('shop.db').absolute()}"
+    assert place.shown == "sqlite:///shop.db"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def register(cli: typer.Typer) -> None:
 def broker(
     config: Annotated[
         Path | None,
-        typer.Argument(help="Kafka's settings of a broker.", metavar="[server.properties]", show_default=False),
+        typer.Argument(help="Kafka's settings of a broker.", metavar="server.properties", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
@@ -24,11 +24,13 @@ def broker(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(help="Port to listen on; 0 takes a free one. Else listeners, or 9092.", min=0, max=65535),
+        typer.Option(
+            metavar="PORT", help="Port to listen on; 0 takes a free one. Else listeners, or 9092.", min=0, max=65535
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Else listeners, or 127.0.0.1.")] = None,
     override: Annotated[
-        list[str] | None, typer.Option("--override", help="One setting, name=value; may be repeated.")
+        list[str] | None, typer.Option("--override", metavar="NAME=VALUE", help="One setting; may be repeated.")
     ] = None,
     add_scram: Annotated[
         list[str] | None,

@@ -16,7 +16,7 @@ def register(cli: typer.Typer) -> None:
 def connect_distributed(
     worker: Annotated[Path, typer.Argument(help="The worker's properties file.", metavar="worker.properties")],
     override: Annotated[
-        list[str] | None, typer.Option("--override", help="One property, name=value; may be repeated.")
+        list[str] | None, typer.Option("--override", metavar="NAME=VALUE", help="One property; may be repeated.")
     ] = None,
 ) -> None:
     """Run a Connect worker that keeps connectors, offsets and states in topics, until Ctrl-C.

@@ -19,7 +19,7 @@ def console(
         list[str] | None,
         typer.Option(
             metavar="NAME=URL",
-            help="A database to show, such as orders=mariadb://user:password@host/mydb; may be repeated. In the "
+            help="A database to show, such as shop=mysql://me:pw@host/db; may be repeated. In the "
             "environment, where passwords are better off: several with a space between.",
             envvar="SYNCLINE_CONSOLE_DATABASES",
             show_envvar=True,
@@ -32,7 +32,9 @@ def console(
     link: Annotated[
         list[str] | None, typer.Option(metavar="NAME=URL", help="Another page to link to; may be repeated.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8080,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; there is no log-in.")] = "127.0.0.1",
 ) -> None:
     """Show databases, topics and connectors on pages, until Ctrl-C.

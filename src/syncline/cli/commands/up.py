@@ -12,7 +12,7 @@ INTERRUPTED = 130
 
 
 def _port(of: str) -> Any:
-    return typer.Option(help=f"Port of {of}; 0 takes a free one.", min=0, max=65535)
+    return typer.Option(metavar="PORT", help=f"Port of {of}; 0 takes a free one.", min=0, max=65535)
 
 
 GatewayPort = Annotated[int, _port("the gateway")]
@@ -24,7 +24,8 @@ DatabaseUrl = Annotated[
     typer.Option(
         "--database",
         metavar="URL",
-        help="The one database: mariadb://user:password@host:port/database, likewise mysql:// and postgresql://. "
+        # Short enough to stay whole where the terminal is 80 wide.
+        help="The one database, such as mariadb://me:secret@host/shop; likewise mysql:// and postgresql://. "
         "Without it, an SQLite file among the data.",
         envvar="SYNCLINE_DATABASE_URL",
         show_envvar=True,
@@ -43,12 +44,15 @@ def up(
         typer.Option("--file", "-f", help="A file that says what to start; without it syncline.toml, if it is here."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder for data and logs; made if missing.  [default: .syncline]")
+        Path | None, typer.Option(help="Folder for data and logs; made if missing. Else the file's, or .syncline.")
     ] = None,
     database: DatabaseUrl = None,
     instances: Annotated[
         list[str] | None,
-        typer.Option(help="How many of a service: order=3, also catalog and user; a number alone means order."),
+        typer.Option(
+            metavar="NAME=N",
+            help="How many of a service: order=3, also catalog and user; a number alone means order.",
+        ),
     ] = None,
     gateway_port: Annotated[int | None, _port("the gateway (8000)")] = None,
     connect_port: Annotated[int | None, _port("Connect's REST interface (8083)")] = None,
