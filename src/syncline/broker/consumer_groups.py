@@ -68,6 +68,11 @@ class Catalogue(Protocol):
 
     def names(self) -> Iterable[str]: ...
 
+    @property
+    def edition(self) -> int:
+        """Another one whenever there are other names."""
+        ...
+
 
 class MemberState(IntEnum):
     """How far a member is, numbered as in Kafka's records."""
@@ -246,6 +251,8 @@ class ConsumerGroup:
         self._sessions: dict[str, Timer] = {}
         self._revocations: dict[str, Timer] = {}
         """How long members may take to give partitions up."""
+        self._matches: dict[str, tuple[int, frozenset[str]]] = {}
+        """What expressions stood for, in which edition of the catalogue."""
 
     # -- heartbeats ---------------------------------------------------------------------------
 
@@ -341,13 +348,20 @@ class ConsumerGroup:
     def _refreshed(self, snapshot: Snapshot, *, bump: bool) -> Snapshot:
         """Look at the topics again; a new epoch if they, or the members (`bump`), have changed."""
         expressions = {member.regex for member in snapshot.members.values() if member.regex}
-        regexes = {one: matching(one, self.catalogue.names()) for one in expressions}
+        self._matches = {one: self._match(one) for one in expressions}
+        regexes = {one: names for one, (_, names) in self._matches.items()}
         if regexes != snapshot.regexes:
             snapshot = replace(snapshot, regexes=regexes)
         found = self._metadata_hash(snapshot.names)
         if not bump and found == snapshot.metadata_hash:
             return snapshot
         return replace(snapshot, epoch=snapshot.epoch + 1, metadata_hash=found)
+
+    def _match(self, expression: str) -> tuple[int, frozenset[str]]:
+        """Looking at every topic there is at every heartbeat would cost more the more there are."""
+        edition = self.catalogue.edition
+        known = self._matches.get(expression)
+        return known if known and known[0] == edition else (edition, matching(expression, self.catalogue.names()))
 
     def _metadata_hash(self, names: Iterable[str]) -> int:
         facts = [(name, self.catalogue.facts(name)) for name in sorted(names)]

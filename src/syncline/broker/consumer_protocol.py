@@ -6,9 +6,6 @@ at the topics of a subscription (ConsumerProtocolSubscription; all versions begi
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
-
 from syncline.broker.group_records import Reader, UnreadableRecord
 from syncline.broker.groups import ClassicGroup, State
 
@@ -17,13 +14,6 @@ def subscribed_topics(subscription: bytes) -> frozenset[str]:
     """The topics in a subscription; UnreadableRecord when it is none."""
     reader = Reader(subscription)
     return frozenset(reader.many(reader.text))
-
-
-def encode_subscription(topics: Iterable[str]) -> bytes:
-    """A subscription, version 0, without user data."""
-    raw = [topic.encode() for topic in topics]
-    body = b"".join(struct.pack(">h", len(topic)) + topic for topic in raw)
-    return struct.pack(">hi", 0, len(raw)) + body + struct.pack(">i", -1)
 
 
 def may_read(group: ClassicGroup, topic: str) -> bool:

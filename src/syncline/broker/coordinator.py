@@ -536,6 +536,10 @@ class TopicCatalogue:
     def names(self) -> Iterable[str]:
         return [topic.name for topic in self._topics]
 
+    @property
+    def edition(self) -> int:
+        return self._topics.edition
+
 
 def _offset_key(group_id: str, place: Place) -> Key:
     return Key(Kind.OFFSET, group_id, place[0], place[1])

@@ -22,8 +22,6 @@ PLAIN: Final = "PLAIN"
 SCRAM: Final[Mapping[str, str]] = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 """Mechanism to hash function."""
 MECHANISMS: Final = (PLAIN, *SCRAM)
-NO_CHANNEL_BINDING: Final = "biws"
-"""`n,,` in base 64: what a client that binds no channel repeats at the end."""
 
 
 class AuthenticationFailed(Exception):

@@ -97,6 +97,8 @@ class Topics:
         self._by_id: dict[UUID, Topic] = {}
         self._alike: dict[str, str] = {}
         """Names by how metrics print them."""
+        self.edition = 0
+        """Counts the topics that came and went."""
         self._checkpointed: dict[str, int] = {}
         self._remover = ThreadPoolExecutor(1, thread_name_prefix="broker-removals")
 
@@ -203,6 +205,7 @@ class Topics:
     def _add(self, topic: Topic) -> None:
         self._by_name[topic.name] = self._by_id[topic.id] = topic
         self._alike[topic.name.replace(".", "_")] = topic.name
+        self.edition += 1
 
     def _open_log(self, topic: Topic, number: int) -> PartitionLog:
         return PartitionLog(
@@ -264,6 +267,7 @@ class Topics:
         """Forget a topic and remove its files; the deletion is durable before any file goes."""
         self.metadata.append_records([(f"topic:{topic.name}".encode(), None)], 0)
         del self._by_name[topic.name], self._by_id[topic.id], self._alike[topic.name.replace(".", "_")]
+        self.edition += 1
         for partition in topic.partitions:
             partition.abandon()
             try:

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from syncline.broker.consumer_protocol import encode_subscription
-from tests.integration.broker.raw import RawClient
+from tests.integration.broker.raw import RawClient, encode_subscription
 
 TOPIC = "group-conversations"
 PARTITIONS = 4

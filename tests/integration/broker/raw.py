@@ -7,7 +7,7 @@ import io
 import itertools
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin
@@ -122,3 +122,10 @@ def _zero(field: Any) -> Any:
     if kafka_type.startswith("timedelta"):
         return timedelta(0)
     return ZEROS.get(kafka_type, 0)
+
+
+def encode_subscription(topics: Iterable[str]) -> bytes:
+    """What a consumer of these topics joins a classic group with: a ConsumerProtocolSubscription, version 0."""
+    raw = [topic.encode() for topic in topics]
+    body = b"".join(struct.pack(">h", len(topic)) + topic for topic in raw)
+    return struct.pack(">hi", 0, len(raw)) + body + struct.pack(">i", -1)

@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from syncline.broker.consumer_protocol import encode_subscription
-from tests.integration.broker.raw import RawClient
+from tests.integration.broker.raw import RawClient, encode_subscription
 from tests.integration.broker.transaction_talk import (
     CONSUMER_HEARTBEAT,
     DEADLINE_S,

@@ -47,12 +47,18 @@ class Topics:
     known: dict[str, TopicFacts] = field(
         default_factory=lambda: {"orders": TopicFacts(ORDERS, 4), "users": TopicFacts(USERS, 2)}
     )
+    looked_through: int = 0
 
     def facts(self, name: str) -> TopicFacts | None:
         return self.known.get(name)
 
     def names(self) -> Iterable[str]:
+        self.looked_through += 1
         return list(self.known)
+
+    @property
+    def edition(self) -> int:
+        return hash(frozenset(self.known))
 
 
 @dataclass
@@ -259,6 +265,22 @@ def test_an_expression_stands_for_the_topics_that_match_as_a_whole(world: World)
     world.topics.known["users2"] = TopicFacts(UUID(int=8), 1)
     world.topics.known["userx"] = TopicFacts(UUID(int=9), 1)
     assert client.heartbeat().assigned == places(USERS, 2) | places(UUID(int=9), 1)
+
+
+def test_topics_are_looked_through_when_there_are_others_and_not_at_every_heartbeat(world: World) -> None:
+    client = world.client("a", topics=(), regex="user.*")
+    client.join()
+    before = world.topics.looked_through
+    for _ in range(3):
+        client.heartbeat()
+    assert world.topics.looked_through == before
+    for change in (lambda: world.topics.known.pop("users"), lambda: world.topics.known.update(u=TopicFacts(USERS, 1))):
+        change()
+        client.heartbeat()
+        before += 1
+        assert world.topics.looked_through == before
+    client.heartbeat(regex="u.*")
+    assert client.owned == places(USERS, 1)
 
 
 def test_an_expression_is_added_to_names_and_can_be_taken_back(world: World) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from syncline.broker.configs import Settings
 from syncline.broker.consumer_groups import JOIN, Beat, ConsumerGroup, TopicFacts
-from syncline.broker.consumer_protocol import encode_subscription
 from syncline.broker.coordinator import CoordinatorConfig, Credentials, GroupCoordinator
 from syncline.broker.errors import (
     COORDINATOR_NOT_AVAILABLE,
@@ -37,6 +36,7 @@ from syncline.broker.groups import ClassicGroup, Joined, State
 from syncline.broker.log import PartitionLog
 from syncline.broker.offsets import Place
 from syncline.broker.records import ABORT, COMMIT
+from tests.integration.broker.raw import encode_subscription
 from tests.unit.broker.group_driver import SESSION_S, answer, joining
 from tests.unit.broker.manual import ManualTime
 from tests.unit.broker.test_consumer_groups import Topics
