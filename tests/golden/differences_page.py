@@ -27,6 +27,32 @@ BROKER: Final = """\
 It is held against recordings of Apache Kafka 4.1.0; the answers that differ, each with its reason, are listed in
 `tests/integration/broker/differential/differences.py`. This is what no answer shows:
 
+- **Some defaults are those of a laptop: `group.initial.rebalance.delay.ms=0`, `fetch.max.bytes` 4 MiB,
+  `offsets.topic.num.partitions=1`; `__transaction_state` has one partition, whatever its keys say, and
+  `__consumer_offsets` is there from the start.**
+  Apache Kafka: 3 s, 55 MiB, 50 partitions each, made when they are first needed.
+
+- **A topic of three replicas is made with one, and the log says so.**
+  Apache Kafka: a single node refuses it.
+
+- **Access control lists, quotas, delegation tokens, share and streams groups, moving partitions and the quorum's APIs
+  are not served; clients learn that from ApiVersions. `node.id` is 1.**
+  Apache Kafka: they are there, though one node has little use for them.
+
+- **A regular expression of a subscription is Python's. What RE2 has not (looking around, back references, possessive
+  repeats), and what both have and mean differently (`[[:alpha:]]`), is refused. One that takes long holds everybody
+  up.**
+  Apache Kafka: RE2, whose time is bounded.
+
+- **Key and trust stores are PEM; SASL is PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.**
+  Apache Kafka: also JKS, PKCS12, Kerberos and OAuth.
+
+- **A deleted topic, and a segment that retention or compaction removes, is gone at once.**
+  Apache Kafka: its files stay for `file.delete.delay.ms`.
+
+- **A data folder of Apache Kafka's is refused, although segments are the same.** What is written about them is not, and
+  every batch of this broker has the leader epoch 0: to go on with another's topics, copy the records.
+
 - **A compressed batch that comes to more than 32 MiB, or than `max.message.bytes` where that is more, is refused
   with `MESSAGE_TOO_LARGE`.**
   Apache Kafka: it is taken, however large; here it would be in memory as a whole.
