@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from syncline.errors import SynclineError
 log = logging.getLogger(__name__)
 
 READY_SECONDS = 60
+LOG_BYTES = 16 * 1024 * 1024
+"""A child's log that is larger begins anew; the one before it is kept beside it, as `.log.1`."""
 _LOOK_AGAIN_SECONDS = 0.03
 
 
@@ -120,6 +123,17 @@ class Child:
             raise ChildFailed(f"{self.name} was killed by signal {-status}; its log is {self.log}")
         raise ChildFailed(f"{self.name} ended with status {status}: {self.last_words() or 'it said nothing'}")
 
+    def keep_log_small(self) -> None:
+        """Begin the log anew when it is large.
+
+        The child goes on writing to the same file, at its end, wherever that is. What it writes while the file is
+        copied may be lost.
+        """
+        if self.log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+            os.truncate(self.log, 0)
+            self._log_start = 0
+
     def last_words(self) -> str:
         """The last line that the child wrote to its log since it was started."""
         with self.log.open("rb") as log:
@@ -152,6 +166,8 @@ class Supervisor:
         self._children: list[Child] = []
         self._asked_to_stop = threading.Event()
         self._handlers: dict[signal.Signals, Any] = {}
+        self._swollen: set[str] = set()
+        """Children whose logs are too large and cannot be helped."""
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -219,6 +235,7 @@ class Supervisor:
         """
         while not self._asked_to_stop.wait(0.2):
             for child in list(self._children):
+                self._tend_log(child)
                 try:
                     child.check()
                     child.is_ready()
@@ -228,6 +245,16 @@ class Supervisor:
                     log.warning("%s; starting it again", exc)
                     child.reap()
                     self._children[self._children.index(child)] = Child(child.program, self._folder)
+
+    def _tend_log(self, child: Child) -> None:
+        try:
+            child.keep_log_small()
+            self._swollen.discard(child.name)
+        except OSError as exc:
+            # A full disk, most likely, which is no reason to stop what still runs; and said once.
+            if child.name not in self._swollen:
+                log.warning("the log of %s cannot begin anew: %s", child.name, exc.strerror)
+            self._swollen.add(child.name)
 
     def stop(self, *children: Child) -> None:
         """Stop these children, or all: stage by stage, those who need others first."""

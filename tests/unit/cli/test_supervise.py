@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from syncline.cli import supervise
 from syncline.cli.supervise import ChildFailed, Program, Stage, Stopped, Supervisor
 from tests.servers import wait_for
 
@@ -29,6 +30,15 @@ import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ready", flush=True)
 while True: time.sleep(0.05)
+"""
+TALKER = """
+import os, sys, time
+print("ready", flush=True)
+for number in range(2000):
+    print("line", number, "x" * 80, file=sys.stderr, flush=True)
+while os.fstat(2).st_size > 100_000: time.sleep(0.01)
+print("that is all", file=sys.stderr)
+sys.exit(3)
 """
 FAILING = """
 import sys
@@ -102,6 +112,20 @@ def test_a_child_that_is_killed_later_is_noticed(program: Callable[..., Program]
         child.process.kill()
         with pytest.raises(ChildFailed, match=f"steady was killed by signal 9; its log is {tmp_path}/logs/steady.log"):
             supervisor.watch()
+
+
+def test_a_large_log_begins_anew_and_keeps_the_one_before(
+    program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "LOG_BYTES", 100_000)
+    with Supervisor(tmp_path / "logs") as supervisor:
+        child = supervisor.start(program("talker", TALKER))[0]
+        supervisor.ready(child)
+        before = child.log.with_suffix(".log.1")
+        with pytest.raises(ChildFailed, match=r"talker ended with status 3: that is all"):
+            supervisor.watch()
+        assert before.read_text().startswith("line 0 ")
+        assert child.log.stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
