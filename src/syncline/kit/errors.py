@@ -19,7 +19,7 @@ class Unavailable(SynclineError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """No connection, a lost one, or a transaction that lost against others; nothing of the transaction is kept."""
+    """No connection, a lost one, a full disk, or a transaction that lost against others; nothing of it is kept."""
 
     code = "DATABASE_UNAVAILABLE"
     public = "the database does not answer; try again later"

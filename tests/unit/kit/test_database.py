@@ -105,6 +105,20 @@ async def test_a_file_that_is_no_database_is_said_in_one_sentence(url: str, tmp_
         await Database(url).__aenter__()
 
 
+async def test_a_full_disk_is_a_reason_to_try_again_later(url: str) -> None:
+    async with Database(url, TABLES) as database:
+        with database.begin() as connection:
+            # SQLite's own limit; it fails with what a full disk fails with.
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        rows = [{"id": number, "at": NOW} for number in range(5000)]
+        with pytest.raises(DatabaseUnavailable, match="database or disk is full"), database.begin() as connection:
+            connection.execute(insert(EVENTS), rows)
+        with database.begin() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 10000")
+            connection.execute(insert(EVENTS), rows)
+
+
 async def test_a_reader_does_not_wait_for_the_writer(url: str) -> None:
     async with Database(url, TABLES) as database, Database(url) as other:
         with database.begin() as writing:

@@ -44,9 +44,9 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back on an error.
 
-        DatabaseUnavailable when the database does not answer, is lost meanwhile, or gives this
-        transaction up for the sake of others (deadlock, serialization failure, lock wait); other
-        database errors are the caller's own and pass as SQLAlchemy raises them.
+        DatabaseUnavailable when the database does not answer, is lost meanwhile, has no room left, or
+        gives this transaction up for the sake of others (deadlock, serialization failure, lock wait);
+        other database errors are the caller's own and pass as SQLAlchemy raises them.
         """
         try:
             connection = self._engine.connect()
@@ -56,7 +56,7 @@ class Database:
             with connection, connection.begin():
                 yield connection
         except DBAPIError as exc:
-            if exc.connection_invalidated or _gave_way(exc.orig):
+            if exc.connection_invalidated or _passes(exc.orig):
                 raise self._unavailable(exc) from exc
             raise
 
@@ -112,15 +112,23 @@ _BUSY: Final = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_BUSY_SNAPSHOT"}
 _POSTGRESQL_GAVE_WAY: Final = {"40001", "40P01", "55P03"}
 _MYSQL_GAVE_WAY: Final = {1020, 1205, 1213}
 """Record changed since it was read, lock wait timed out, deadlock."""
+_FULL: Final = ("SQLITE_FULL", "SQLITE_IOERR")
+_POSTGRESQL_FULL: Final = "53"
+"""The class of what a server has too little of: room on its disk, memory, connections."""
+_MYSQL_FULL: Final = {1021, 1037, 1040, 1041, 1114}
+"""The same: disk, memory, connections, memory, and the room of a table."""
 
 
-def _gave_way(error: object) -> bool:
-    """Whether the same transaction may succeed when it is tried again."""
-    if getattr(error, "sqlite_errorname", "") in _BUSY or getattr(error, "sqlstate", "") in _POSTGRESQL_GAVE_WAY:
+def _passes(error: object) -> bool:
+    """Whether the same transaction may succeed when it is tried again: it gave way to others, or room was short."""
+    sqlite, state = getattr(error, "sqlite_errorname", "") or "", getattr(error, "sqlstate", "") or ""
+    if sqlite in _BUSY or sqlite.startswith(_FULL):
+        return True
+    if state in _POSTGRESQL_GAVE_WAY or state.startswith(_POSTGRESQL_FULL):
         return True
     # The MariaDB connector has `errno`, PyMySQL the number as its first argument.
     arguments = getattr(error, "args", None) or (None,)
-    return getattr(error, "errno", arguments[0]) in _MYSQL_GAVE_WAY
+    return getattr(error, "errno", arguments[0]) in _MYSQL_GAVE_WAY | _MYSQL_FULL
 
 
 def _let_readers_and_writer_work_together(connection: Any, _: object) -> None:
