@@ -8,6 +8,10 @@ import pytest
 
 from syncline.cli.plan import Plan, Ports, read_plan
 from syncline.errors import ConfigError
+from syncline.kit.settings import ServiceSettings
+from syncline_shop.catalog.settings import CatalogSettings
+from syncline_shop.order.settings import OrderSettings
+from syncline_shop.user.settings import UserSettings
 
 
 def read(folder: Path, text: str) -> Plan:
@@ -116,3 +120,16 @@ def test_instances_are_chosen_by_service(entries: list[str], instances: dict[str
 def test_instances_that_make_no_sense_are_refused(entry: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Plan().with_instances([entry])
+
+
+def test_the_file_that_is_documented_is_read_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "s3cret")
+    page = (Path(__file__).parents[3] / "docs" / "up.md").read_text("utf-8")
+    plan = read(tmp_path, page.partition("```toml\n")[2].partition("```")[0])
+    assert plan.data == tmp_path / ".syncline"
+    assert plan.database == "mariadb://root:s3cret@localhost:3306/shop"
+    assert plan.ports == Ports()
+    assert {name: service.instances for name, service in plan.services.items()} == {"order": 3, "catalog": 2, "user": 1}
+    known: dict[str, type[ServiceSettings]] = {"order": OrderSettings, "catalog": CatalogSettings, "user": UserSettings}
+    for name, service in plan.services.items():
+        assert service.settings.keys() <= known[name].model_fields.keys()
