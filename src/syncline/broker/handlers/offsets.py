@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syncline.broker.errors import (
+    INVALID_RECORD,
     INVALID_REQUEST,
     NONE,
     OFFSET_OUT_OF_RANGE,
@@ -12,8 +13,10 @@ from syncline.broker.errors import (
     UNKNOWN_LEADER_EPOCH,
     UNSUPPORTED_VERSION,
     KafkaError,
+    StorageError,
 )
-from syncline.broker.records import LEADER_EPOCH
+from syncline.broker.log import PartitionLog
+from syncline.broker.records import LEADER_EPOCH, MalformedRecords
 from syncline.broker.wire import Answer, Api, Context
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
@@ -63,11 +66,22 @@ def _one(broker: Any, topic: str, part: Any, committed: bool, context: Context) 
     elif part.timestamp in (EARLIEST, EARLIEST_LOCAL):
         answer["offset"] = log.start_offset
     elif part.timestamp != LATEST_TIERED:
-        found = log.newest_time() if part.timestamp == MAX_TIMESTAMP else log.find_time(part.timestamp)
+        found = _by_time(log, part.timestamp)
         # What cannot be fetched yet is not found either.
         if found is not None and (not committed or found[0] < log.last_stable_offset):
             answer["offset"], answer["timestamp"] = found
     return answer
+
+
+def _by_time(log: PartitionLog, timestamp: int) -> tuple[int, int] | None:
+    """Offset and timestamp; KafkaError when the records that lead there cannot be read."""
+    try:
+        return log.newest_time() if timestamp == MAX_TIMESTAMP else log.find_time(timestamp)
+    except OSError as exc:
+        raise StorageError(exc) from exc
+    except (MalformedRecords, IndexError) as exc:
+        # Producers' records are not looked at one by one when they come.
+        raise KafkaError(INVALID_RECORD, f"a batch does not hold what its header says: {exc}") from exc
 
 
 def _check_epoch(current: int) -> None:
