@@ -18,12 +18,13 @@ from tests.servers import wait_for
 
 @dataclass
 class ServiceProgram:
-    """`python -m syncline_shop.<name>`; can be killed and started again with the same environment."""
+    """`python -m syncline_shop.<name>`, or another module; may be killed and started again as it was."""
 
     name: str
     folder: Path
     environment: dict[str, str]
     number: int = 1
+    module: str = ""
     process: subprocess.Popen[bytes] | None = None
     address: str = ""
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
@@ -33,7 +34,7 @@ class ServiceProgram:
         out, err = self._file("out"), self._file("err")
         with out.open("wb") as stdout, err.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"syncline_shop.{self.name}"],
+                [sys.executable, "-m", self.module or f"syncline_shop.{self.name}"],
                 stdout=stdout,
                 stderr=stderr,
                 env={**os.environ, **self.environment},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -135,3 +138,18 @@ def test_databases_of_their_own_are_kept_in_step_through_the_topic(instances: In
     agree(one, two, third)
     waited = one.post(PATH, json={"productId": "p", "quantity": 1, "unitPrice": 1}, headers={"prefer": "wait=10"})
     assert waited.json()["synced"] is True
+
+
+def test_the_service_of_the_documentation_publishes_what_it_stores(instances: Instances, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "order-write-modes.md").read_text("utf-8")
+    (tmp_path / "notes.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    environment = {
+        "NOTES_DATABASE_URL": f"sqlite:///{tmp_path / 'notes.db'}",
+        "NOTES_BOOTSTRAP_SERVERS": instances.broker.bootstrap,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    with ServiceProgram("notes", tmp_path, environment, module="notes") as notes:
+        answer = notes.post("/notes", params={"text": "hello"})
+        assert answer.status_code == 201
+        (record,) = read(instances.broker.bootstrap, "notes", 1)
+    assert json.loads(record.value or b"") == {"id": answer.json()["id"], "text": "hello"}
