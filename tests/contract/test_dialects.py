@@ -188,6 +188,14 @@ def test_a_server_that_is_not_there_is_worth_another_try(world: World, kind: str
     assert caught.value.kind in (Refusal.AWAY, Refusal.BUSY)
 
 
+def test_localhost_is_a_host_with_a_port_and_no_socket(world: World, kind: str) -> None:
+    """Every tutorial's URL; the database may be in a container, and a socket's file another one's."""
+    if kind == "sqlite":
+        pytest.skip("a file has no host")
+    world.settings = replace(world.settings, url=parse_url(world.settings.url.text.replace("127.0.0.1", "localhost")))
+    assert world.dialect.alive(world.connect())
+
+
 def test_of_several_hosts_the_first_that_answers_is_taken(world: World, kind: str) -> None:
     if kind in ("sqlite", "generic"):
         pytest.skip("knows one host")

@@ -49,6 +49,12 @@ async def test_texts_and_moments_come_back_as_they_were(database: servers.Databa
             assert connection.execute(select(EVENTS)).one() == (1, "텍스트😀", IN_MILLISECONDS)
 
 
+async def test_localhost_is_a_host_with_a_port_and_no_socket(database: servers.Database) -> None:
+    async with Database(database.url.replace("127.0.0.1", "localhost"), TABLES) as opened:
+        with opened.begin() as connection:
+            assert connection.execute(select(EVENTS)).all() == []
+
+
 async def test_instances_that_start_together_make_the_tables_once(database: servers.Database) -> None:
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(Database(database.url, TABLES)) for _ in range(8)))

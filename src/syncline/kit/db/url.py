@@ -70,6 +70,9 @@ def resolve(url: URL) -> tuple[URL, dict[str, Any]]:
     """The URL with the best driver installed, and that driver's own arguments; ConfigError if there is none."""
     scheme = url.drivername.partition("+")[0]
     extra, drivers = _DRIVERS[scheme]
+    if drivers is _MYSQL and url.host == "localhost":
+        # MariaDB's C library takes exactly this spelling for a socket's file, and does not look at the port then.
+        url = url.set(host="Localhost")
     for driver in drivers:
         if find_spec(driver.module) is not None:
             return url.set(drivername=driver.dialect), dict(driver.connect_args)

@@ -50,10 +50,19 @@ def connect(settings: Settings) -> Any:
     *others, last = url.hosts
     for host in others:
         try:
-            return _settled(open_one({"host": host.name, "port": host.port or PORT, **given}), settings)
+            return _settled(open_one({"host": _by_tcp(host.name), "port": host.port or PORT, **given}), settings)
         except driver_errors() as exc:
             log.warning("host %s does not take the connection, trying the next: %s", host.name, exc)
-    return _settled(open_one({"host": last.name, "port": last.port or PORT, **given}), settings)
+    return _settled(open_one({"host": _by_tcp(last.name), "port": last.port or PORT, **given}), settings)
+
+
+def _by_tcp(host: str) -> str:
+    """The same host, spelt so that MariaDB's C library does not take it for a socket's file.
+
+    It does that with exactly `localhost`, and never looks at the port then: no server in a container is found, or
+    another one answers. JDBC's drivers mean TCP by any name, and names of hosts are the same in any case.
+    """
+    return "Localhost" if host == "localhost" else host
 
 
 def _settled(connection: Any, settings: Settings) -> Any:
