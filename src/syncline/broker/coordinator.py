@@ -373,7 +373,8 @@ class GroupCoordinator:
             self.expire()
         except KafkaError as exc:
             log.warning("offsets that expired cannot be deleted now: %s; it is tried again", exc)
-        self._schedule_check()
+        finally:
+            self._schedule_check()
 
     def expire(self) -> None:
         """Delete offsets past their retention, and empty groups that have none left (KIP-211)."""

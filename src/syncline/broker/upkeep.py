@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -19,11 +18,12 @@ IDLE_FILES: Final = 60.0
 """Seconds after which files that nobody uses are closed."""
 LONGEST_LOOK: Final = 15.0
 """Seconds between two looks at connections, at most; they are looked at four times in their idle time."""
-SHORTEST_LOOK: Final = 0.05
+SHORTEST_PAUSE: Final = 0.01
+"""Seconds between two rounds, also where a setting says 0: requests want to be answered meanwhile."""
 
 
 class Upkeep:
-    """The broker's rounds, each with its own pace, from `start` to `stop`."""
+    """The broker's rounds, each at its own pace, from `start` to `stop`; one that fails holds up no other."""
 
     def __init__(self, broker: Any, flusher: Flusher, files: OpenFiles) -> None:
         self._broker = broker
@@ -31,19 +31,20 @@ class Upkeep:
         self._flusher = flusher
         self._files = files
         self._cleaner = Cleaner(broker.topics, broker.folder)
-        self._files_due = time.monotonic() + IDLE_FILES
-        self._retention_due = time.monotonic() + self._seconds("log.retention.check.interval.ms")
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin all rounds, on the running loop."""
         rounds = [
-            self._again(self._keep_house, lambda: self._seconds("flush.interval.ms")),
-            self._again(self._clean, self._until_cleaning),
+            self._again(self._flusher.flush, lambda: self._seconds("flush.interval.ms")),
+            self._again(self._end_transactions, lambda: self._seconds("flush.interval.ms")),
+            self._again(self._expire, lambda: self._seconds("log.retention.check.interval.ms")),
+            self._again(self._close_idle_files, lambda: IDLE_FILES),
         ]
+        if self._settings.flag("log.cleaner.enable"):
+            rounds.append(self._again(self._compact, lambda: self._seconds("log.cleaner.backoff.ms")))
         if self._longest_idle >= 0:
-            look = min(max(self._longest_idle / 4, SHORTEST_LOOK), LONGEST_LOOK)
-            rounds.append(self._again(self._drop_idle, lambda: look))
+            rounds.append(self._again(self._drop_idle, lambda: min(self._longest_idle / 4, LONGEST_LOOK)))
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in rounds]
 
     async def stop(self) -> None:
@@ -57,7 +58,7 @@ class Upkeep:
     @staticmethod
     async def _again(work: Callable[[], Awaitable[None]], pause: Callable[[], float]) -> None:
         while True:
-            await asyncio.sleep(pause())
+            await asyncio.sleep(max(pause(), SHORTEST_PAUSE))
             try:
                 await work()
             except Exception:
@@ -78,34 +79,20 @@ class Upkeep:
             log.info("client %s was idle for %d ms; closing its connection", connection.host, self._longest_idle * 1000)
             connection.close()
 
-    async def _keep_house(self) -> None:
-        """End transactions that take too long, and flush."""
-        try:
-            self._broker.transactions.expire()
-        except OSError:
-            log.exception("transactions cannot be ended; it is tried again")
-        await self._flusher.flush()
-        if time.monotonic() >= self._files_due:
-            self._files_due = time.monotonic() + IDLE_FILES
-            self._files.age()
+    async def _close_idle_files(self) -> None:
+        self._files.age()
 
-    def _until_cleaning(self) -> float:
-        """Seconds; compaction and retention have each their own."""
-        retention = self._seconds("log.retention.check.interval.ms")
-        return min(self._seconds("log.cleaner.backoff.ms"), retention) if self._compacts else retention
+    async def _end_transactions(self) -> None:
+        """Abort those that are open for too long, and finish what the disk did not let finish."""
+        self._broker.transactions.expire()
 
-    @property
-    def _compacts(self) -> bool:
-        return bool(self._settings.flag("log.cleaner.enable"))
-
-    async def _clean(self) -> None:
-        """Compaction, and when it is time for it, retention."""
+    async def _expire(self) -> None:
+        """Retention, of records and of what is known of their producers."""
         now_ms = self._broker.now_ms()
-        if time.monotonic() >= self._retention_due:
-            self._retention_due = time.monotonic() + self._seconds("log.retention.check.interval.ms")
-            self._cleaner.expire(now_ms)
-            before = now_ms - self._settings.number("producer.id.expiration.ms")
-            for partition in self._broker.topics.logs():
-                partition.producers.expire(before)
-        if self._compacts:
-            await self._cleaner.compact(now_ms)
+        self._cleaner.expire(now_ms)
+        before = now_ms - self._settings.number("producer.id.expiration.ms")
+        for partition in self._broker.topics.logs():
+            partition.producers.expire(before)
+
+    async def _compact(self) -> None:
+        await self._cleaner.compact(self._broker.now_ms())

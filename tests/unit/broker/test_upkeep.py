@@ -19,7 +19,12 @@ from tests.integration.broker.raw import RawClient
 from tests.servers import wait_for
 
 NOW = 1_700_000_000_000
-QUICK = {"flush.interval.ms": "20", "log.retention.check.interval.ms": "20", "log.cleaner.backoff.ms": "20"}
+QUICK = {
+    "flush.interval.ms": "20",
+    "log.retention.check.interval.ms": "20",
+    "log.retention.ms": "-1",
+    "log.cleaner.backoff.ms": "0",
+}
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_a_round_that_fails_is_not_the_last(
     monkeypatch.setattr(broker.broker.transactions, "expire", fails_once)
     wait_for(lambda: rounds > 2, "more rounds")
     (said,) = [record for record in caplog.records if record.name == "syncline.broker.upkeep"]
-    assert said.getMessage() == "upkeep (keep_house) failed; it is tried again"
+    assert said.getMessage() == "upkeep (end_transactions) failed; it is tried again"
     assert said.exc_info is not None
 
 
