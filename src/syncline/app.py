@@ -52,6 +52,7 @@ from syncline.rest.app import Part, RestApp, RestSettings
 from syncline.rest.server import Listener, RestServer, Tls, bind
 from syncline.stores.file import FileOffsets
 from syncline.worker.group_settings import known_names
+from syncline.worker.pipeline import refuse_unknown_converters
 from syncline.worker.plugins import Plugins
 from syncline.worker.settings import WorkerOptions, WorkerSettings
 
@@ -105,6 +106,7 @@ class ConnectWorker(ABC):
             self.worker_id = _worker_id(options, first)
             self.port = listeners[0].port
             plugins = Plugins.installed(options.plugin_path)
+            refuse_unknown_converters(plugins, settings)
             self.herder = self._herder(settings, plugins, f"{first.scheme}://{self.worker_id}/")
             ours = Part.ALL if options.admin_listeners is None else Part.WITHOUT_ADMIN
             self._servers = [

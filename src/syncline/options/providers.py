@@ -33,8 +33,11 @@ class FileProvider:
 
     def get(self, path: str, key: str) -> str | None:
         file = Path(path)
-        if not path or not _inside(file, self._allowed) or not file.is_file():
+        if not path or not _inside(file, self._allowed):
             return None
+        if not file.is_file():
+            # As Kafka's; a variable that stayed as it is would be taken for the password.
+            raise ConfigError(f"Could not read properties from file {path}: there is no such file")
         return read_properties(file).get(key)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from syncline.api import Converter, HeaderConverter, Plugin, PluginKind, Predicate, Transform
 from syncline.data import SinkRecord, SourceRecord
@@ -38,18 +38,32 @@ class Converters:
     header: Named[HeaderConverter]
 
 
+_CONVERTERS: Final = {
+    "key": PluginKind.CONVERTER,
+    "value": PluginKind.CONVERTER,
+    "header": PluginKind.HEADER_CONVERTER,
+}
+
+
+def refuse_unknown_converters(plugins: Plugins, settings: WorkerSettings) -> None:
+    """ConfigError for a converter of the worker itself that nobody has; later it would fail every task."""
+    for role, kind in _CONVERTERS.items():
+        which = f"{role}.converter"
+        _found(plugins, settings.converter_class(which), which, kind)
+
+
 def converters_of(plugins: Plugins, settings: WorkerSettings, config: Config) -> Converters:
     """The connector's own converters where it names them, the worker's otherwise.
 
     ConfigError names the key of one that does not exist or refuses its options.
     """
 
-    def made(role: str, kind: PluginKind) -> Named[Any]:
+    def made(role: str) -> Named[Any]:
         which = f"{role}.converter"
         own = (config.get(which) or "").strip()
         # A connector that names its own converter does not inherit the options of the worker's.
         options = _under(config, f"{which}.") if own else settings.converter(which)
-        plugin = _found(plugins, own or settings.converter_class(which), which, kind)
+        plugin = _found(plugins, own or settings.converter_class(which), which, _CONVERTERS[role])
         converter = plugin.factory()
         options = {**options, "converter.type": role}
         # A class that serves values as well as headers has the `configure` of the former.
@@ -59,11 +73,7 @@ def converters_of(plugins: Plugins, settings: WorkerSettings, config: Config) ->
             converter.configure(options)
         return Named(plugin.java_class, converter)
 
-    return Converters(
-        made("key", PluginKind.CONVERTER),
-        made("value", PluginKind.CONVERTER),
-        made("header", PluginKind.HEADER_CONVERTER),
-    )
+    return Converters(made("key"), made("value"), made("header"))
 
 
 @dataclass(frozen=True, slots=True)

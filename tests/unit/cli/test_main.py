@@ -73,6 +73,37 @@ def test_a_wrong_call_is_one_sentence_and_status_2(arguments: list[str], said: s
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "value.converter=org.apache.kafka.connect.json.JsonConvertr",
+            "Invalid value org.apache.kafka.connect.json.JsonConvertr for configuration value.converter: Class "
+            "org.apache.kafka.connect.json.JsonConvertr could not be found.",
+        ),
+        (
+            "sasl.password=${file:/no/such/file:password}",
+            "Could not read properties from file /no/such/file: there is no such file",
+        ),
+    ],
+)
+def test_a_worker_with_settings_that_cannot_work_does_not_start(tmp_path: Path, line: str, said: str) -> None:
+    lines = [
+        "bootstrap.servers=127.0.0.1:1",
+        "listeners=http://127.0.0.1:0",
+        f"offset.storage.file.filename={tmp_path / 'offsets'}",
+        "key.converter=org.apache.kafka.connect.json.JsonConverter",
+        "value.converter=org.apache.kafka.connect.json.JsonConverter",
+        "config.providers=file",
+        "config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+        line,
+    ]
+    (tmp_path / "worker.properties").write_text("\n".join(lines))
+    done = syncline("connect-standalone", str(tmp_path / "worker.properties"))
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines()[-1] == f"syncline: the worker cannot start: {said}"
+
+
 def test_what_does_not_answer_is_one_sentence_and_status_1() -> None:
     port = free_port()
     for arguments in (

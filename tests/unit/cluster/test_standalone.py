@@ -217,6 +217,16 @@ def test_what_a_provider_says_reaches_the_tasks_and_nobody_else(tmp_path: Path) 
         site.herder.stop()
 
 
+def test_a_file_of_secrets_that_is_not_there_is_said_and_no_variable_becomes_a_password(tmp_path: Path) -> None:
+    provider = "org.apache.kafka.common.config.provider.FileConfigProvider"
+    site = Site(properties={"config.providers": "file", "config.providers.file.class": provider})
+    try:
+        with pytest.raises(BadRequest, match=f"Could not read properties from file {tmp_path}/none"):
+            site.herder.create("c", {**SOURCE, "secret": f"${{file:{tmp_path}/none:password}}"}, None)
+    finally:
+        site.herder.stop()
+
+
 def test_requests_are_refused_while_the_worker_shuts_down(site: Site) -> None:
     site.herder.stop()
     with pytest.raises(ConnectError, match="Worker is shutting down"):
