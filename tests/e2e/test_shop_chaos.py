@@ -27,6 +27,7 @@ from tests.e2e.commands import UP, Command
 from tests.servers import wait_for
 
 CUSTOMERS = 32
+ORDERS = 2_000
 CALM_SECONDS = 3
 """At most so long a customer waits between orders while a part is dead, so that there are orders left when it is
 back; as long as nothing is, all of them order as fast as they can."""
@@ -210,20 +211,19 @@ def rows(file: Path, query: str) -> list[tuple[Any, ...]]:
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 async def test_every_order_taken_is_there_once_whoever_is_killed_meanwhile(tmp_path: Path) -> None:
-    wanted = int(os.environ.get("SYNCLINE_CHAOS_ORDERS", "600"))
     instances = [f"--instances={kind}={number}" for kind, number in INSTANCES.items()]
     with Command([*UP, "--restart", *instances], tmp_path) as command:
         command.wait_for("Ctrl-C stops everything.")
-        market = Market(command, wanted)
+        market = Market(command, ORDERS)
         await market.run()
         seen, data = market.seen, tmp_path / ".syncline"
         assert seen.unexplained == []
-        assert len(seen.taken) == wanted
+        assert len(seen.taken) == ORDERS
 
         orders = "SELECT unit_price, order_id, user_id, product_id, quantity FROM orders"
-        wait_for(lambda: len(rows(data / "orders.db", orders)) >= wanted, "all orders are rows", 120)
+        wait_for(lambda: len(rows(data / "orders.db", orders)) >= ORDERS, "all orders are rows", 120)
         decided = "SELECT order_id, product_id, quantity, outcome FROM reservations"
-        wait_for(lambda: len(rows(data / "catalog.db", decided)) >= wanted, "all orders are decided", 120)
+        wait_for(lambda: len(rows(data / "catalog.db", decided)) >= ORDERS, "all orders are decided", 120)
         assert sorted(rows(data / "orders.db", orders)) == [
             (wish.number, seen.taken[wish.number], wish.path.split("/")[2], wish.product_id, wish.quantity)
             for wish in market.wishes
@@ -237,7 +237,7 @@ async def test_every_order_taken_is_there_once_whoever_is_killed_meanwhile(tmp_p
             assert (product, left[product] + accepted) == (product, start)
             assert left[product] >= 0
         assert {what for _, what, _, how in reservations if how == "REJECTED"} <= {"CATALOG-0002"}
-        print(f"{wanted} orders: {dict(seen.answers)}; {seen.looks} pages read")
+        print(f"{ORDERS} orders: {dict(seen.answers)}; {seen.looks} pages read")
         command.send(signal.SIGTERM)
         assert command.wait(10) == 0
         assert command.running() == []
